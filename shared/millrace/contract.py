@@ -1,0 +1,139 @@
+"""Every string and shape that leaves a process: keys, folders, events, container files, progress lines.
+
+Two programs agree here or nowhere. Nothing in this module does anything.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+# --- tenants and keys -------------------------------------------------------------------------------------------------
+TENANT_PATTERN: Final = re.compile(r"^[a-z][a-z0-9-]{2,31}$")
+SYSTEM: Final = "@system"
+"""Owner of what belongs to nobody: the catalogue, API keys, breakers, the list of active jobs."""
+
+DROP_PREFIX: Final = "drop/"
+"""Watched: an object under drop/<tenant>/ is collected. Nothing of ours is ever written below it."""
+TENANTS_PREFIX: Final = "tenants/"
+
+# --- events -----------------------------------------------------------------------------------------------------------
+EVENT_SOURCE: Final = "millrace"
+
+
+class EventType(StrEnum):
+    """`detail-type` of what we put on EventBridge; the detail is a CloudEvent."""
+
+    DROP_COLLECTED = "millrace.drop.collected"
+    JOB_CONCLUDED = "millrace.job.concluded"
+    MODEL_DEPLOYED = "millrace.model.deployed"
+
+
+# --- states -----------------------------------------------------------------------------------------------------------
+class JobState(StrEnum):
+    PENDING = "pending"
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        return self in (JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED)
+
+
+class ModelState(StrEnum):
+    DRAFT = "draft"
+    QUEUED = "queued"
+    TRAINING = "training"
+    READY = "ready"
+    ACTIVE = "active"
+    FAILED = "failed"
+
+
+class DropState(StrEnum):
+    RECEIVED = "received"
+    PROCESSING = "processing"
+    COLLECTED = "collected"
+    REFUSED = "refused"
+    """Nothing in it could be used; the report says why."""
+
+
+class Tier(StrEnum):
+    FREE = "FREE"
+    BASIC = "BASIC"
+    PROFESSIONAL = "PROFESSIONAL"
+    ENTERPRISE = "ENTERPRISE"
+
+
+# --- the container contract (SageMaker's layout, for every executor) --------------------------------------------------
+CONTAINER_ROOT: Final = "/opt/ml"
+HYPERPARAMETERS: Final = "input/config/hyperparameters.json"
+"""A flat object; every value is a JSON-encoded string, as SageMaker has it: {"rank": "16", "model": "\\"phi-3\\""}."""
+DATA: Final = "input/data"
+CHANNELS: Final = ("train", "validation", "test", "base", "model")
+CHECKPOINTS: Final = "checkpoints"
+MODEL: Final = "model"
+FAILURE: Final = "output/failure"
+"""One sentence; SageMaker shows it as FailureReason."""
+MANIFEST: Final = "manifest.json"
+"""Written last, in MODEL: a result without it is not a result."""
+STRATEGY: Final = "strategy"
+"""The hyperparameter that says which of a container's entries runs."""
+MAX_RUNTIME: Final = "max_runtime_s"
+
+MODEL_FORMATS: Final = ("adapter", "hf", "gguf", "evaluation", "cnn")
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Progress(_Frozen):
+    """One line on stdout while a container works."""
+
+    type: Literal["progress"] = "progress"
+    status: str = "training"
+    step: int = Field(ge=0)
+    steps: int = Field(ge=0)
+    epoch: float | None = None
+    trial: int | None = None
+    loss: float | None = None
+    accuracy: float | None = None
+    best: float | None = None
+    eta_s: float | None = None
+    metrics: dict[str, float] = Field(default_factory=dict)
+
+
+class Metrics(_Frozen):
+    """The last line of a container that succeeded."""
+
+    type: Literal["metrics"] = "metrics"
+    metrics: dict[str, float]
+
+
+class ManifestFile(_Frozen):
+    path: str
+    """Relative to the model folder, '/' separated, never '..'."""
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    size_bytes: int = Field(ge=0)
+
+
+class Manifest(_Frozen):
+    """What `model/manifest.json` says; the proof that a result is whole."""
+
+    format: str
+    """One of MODEL_FORMATS."""
+    strategy: str
+    files: list[ManifestFile]
+    metrics: dict[str, float]
+    hyperparameters: dict[str, Any]
+    """The final values, after defaults, advice and the out-of-memory ladder."""
+    source_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """Hash over the source of the container that ran."""
+    base: str | None = None
+    """What was fine-tuned or converted: a model id, or the hash of a parent's manifest."""

@@ -1,0 +1,93 @@
+"""Every error that a caller treats differently, one class each.
+
+The gateway maps class -> HTTP status once; the state machines retry by the names in `RETRYABLE`
+(Step Functions matches exact class names, never a base class).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class MillraceError(Exception):
+    """Base. The message is one sentence that a person understands, with the values in it."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal"
+
+
+class InvalidInput(MillraceError):
+    """The caller sent something that can never work; the sentence says what to send instead."""
+
+    status = 422
+    code = "invalid-input"
+
+
+class NotFound(MillraceError):
+    """Nothing of that id for this tenant; a foreign tenant's id looks the same."""
+
+    status = 404
+    code = "not-found"
+
+
+class Conflict(MillraceError):
+    """The thing is in a state that forbids this, or somebody else changed it first."""
+
+    status = 409
+    code = "conflict"
+
+
+class TooLarge(MillraceError):
+    """The input is over a stated limit."""
+
+    status = 413
+    code = "too-large"
+
+
+class Forbidden(MillraceError):
+    """Known caller, not allowed: tier, role or quota."""
+
+    status = 403
+    code = "forbidden"
+
+
+class Unfaithful(MillraceError):
+    """A rewrite by the model that was asked for failed verification; carries the draft and what it broke."""
+
+    status = 422
+    code = "unfaithful"
+
+    def __init__(self, message: str, draft: str, violations: list[dict[str, str]]) -> None:
+        super().__init__(message)
+        self.draft = draft
+        self.violations = violations
+
+
+class Unavailable(MillraceError):
+    """A dependency did not answer in time or said no for now; trying again later may work."""
+
+    status = 503
+    code = "unavailable"
+
+
+class Throttled(Unavailable):
+    """A dependency asks to be called less often."""
+
+    status = 503
+    code = "throttled"
+
+
+class TrainingFailed(MillraceError):
+    """A container ended without a complete result; the sentence is the container's own."""
+
+    code = "training-failed"
+
+
+class Corrupt(MillraceError):
+    """Bytes do not have the hash, shape or manifest that they claim."""
+
+    code = "corrupt"
+
+
+RETRYABLE: tuple[type[MillraceError], ...] = (Unavailable, Throttled)
+"""What a state machine may try again. Each class by its own name: subclasses are not matched."""
