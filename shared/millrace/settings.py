@@ -1,0 +1,108 @@
+"""Configuration, defined once: a frozen dataclass per function, read by the function and filled by the stack.
+
+Field `table` is environment variable MILLRACE_TABLE. Values are text; a mapping travels as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, Self
+
+from .errors import MillraceError
+
+
+class MissingSettings(MillraceError):
+    """The environment lacks names that this function cannot do without."""
+
+    code = "missing-settings"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Base: to and from environment variables."""
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> Self:
+        """Every missing name is told in one message."""
+        env = os.environ if env is None else env
+        missing = [_env_name(f.name) for f in fields(cls) if _required(f) and _env_name(f.name) not in env]
+        if missing:
+            raise MissingSettings(f"{cls.__name__} needs {', '.join(missing)} in the environment.")
+        return cls(**{f.name: _parse(f, env[_env_name(f.name)]) for f in fields(cls) if _env_name(f.name) in env})
+
+    def to_env(self) -> dict[str, str]:
+        """What the stack gives the function. Values may be CDK tokens, which are text too."""
+        return {_env_name(f.name): _text(getattr(self, f.name)) for f in fields(self)}
+
+
+@dataclass(frozen=True)
+class Storage(Settings):
+    """Where everything of a tenant lies."""
+
+    stage: str
+    table: str
+    data_bucket: str
+
+
+@dataclass(frozen=True)
+class Training(Storage):
+    """Also able to start the `train` state machine."""
+
+    train_machine: str
+    """ARN."""
+    train_threshold: int = 200
+    """New usable data points that start a training when the tenant's policy names no other number."""
+
+
+@dataclass(frozen=True)
+class Gateway(Training):
+    drop_bucket: str = field(kw_only=True)
+    provider_secret: str = field(kw_only=True)
+    """Name of the Secrets Manager secret that holds {"OPENAI_API_KEY": "...", ...}."""
+    deadline_s: float = field(default=25.0, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Ingest(Training):
+    drop_bucket: str = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class Steps(Training):
+    """The tasks of the state machine."""
+
+    images: Mapping[str, str] = field(kw_only=True)
+    """Container name -> image URI: lora, gguf, serve."""
+    training_role: str = field(kw_only=True)
+    """ARN that training jobs and endpoints run under."""
+    kms_key: str = field(kw_only=True)
+    """ARN of the key that volumes and results are encrypted with."""
+    base_model: str = field(default="millrace-tiny", kw_only=True)
+    instance_type: str = field(default="", kw_only=True)
+    """Overrides what a strategy asks for; the twin sets ml.local."""
+
+
+def _env_name(name: str) -> str:
+    return f"MILLRACE_{name.upper()}"
+
+
+def _required(f: Any) -> bool:
+    return f.default is MISSING and f.default_factory is MISSING
+
+
+def _text(value: Any) -> str:
+    return json.dumps(dict(value), sort_keys=True) if isinstance(value, Mapping) else str(value)
+
+
+def _parse(f: Any, text: str) -> Any:
+    """Annotations are text here (`from __future__ import annotations`)."""
+    if f.type == "int":
+        return int(text)
+    if f.type == "float":
+        return float(text)
+    if str(f.type).startswith("Mapping"):
+        return json.loads(text)
+    return text

@@ -1,0 +1,1 @@
+"""Text, pure: sentences, rules, scores, faithfulness, prompts."""
