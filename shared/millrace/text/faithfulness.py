@@ -1,0 +1,158 @@
+"""What a rewrite lost or invented. Pure, linear; H8.
+
+A kind is one of KINDS. A demand is exact where the source is exact (code, links, markers, citations, quotes) and canonical
+where a good editor may choose the form (numbers, dates, units, contractions). Known limits: two names that change places
+are not seen, nor a negation that moves to a clause with the same head word; a name at the start of a sentence is seen
+when it is a common one or stands elsewhere in the text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from millrace.text import facts
+from millrace.text.facts import Facts
+from millrace.text.words import content_stems
+
+KINDS = (
+    "number", "date", "name", "quote", "url", "code", "citation", "negation", "unit", "structure", "length",
+    "similarity", "marker", "empty",
+)  # fmt: skip
+LENGTH_BOUNDS = (0.4, 1.8)
+"""Words of the rewrite over words of the source; a text of a few words may differ by SLACK_WORDS more."""
+SLACK_WORDS = 8
+SIMILARITY_FLOOR = 0.25
+"""Least share of content stems in common, of the smaller side's."""
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One thing that did not survive: `before` is the source's words, `after` the rewrite's; one may be empty."""
+
+    kind: str
+    before: str
+    after: str
+
+
+def verify(source: str, rewrite: str) -> list[Violation]:
+    """Every violation, none for a faithful rewrite."""
+    if source == rewrite:
+        return []
+    if not rewrite.strip():
+        return [Violation("empty", _short(source), "")] if source.strip() else []
+    before, after = facts.read(source), facts.read(rewrite)
+    found: list[Violation] = []
+    found += _exact(before, after)
+    found += _dates(before, after)
+    found += _quantities(before, after)
+    found += _names(before, after)
+    found += _negations(before, after)
+    found += [
+        Violation("structure", f"{name}: {old or 'none'}", f"{name}: {new or 'none'}")
+        for (name, old), (_, new) in zip(before.structure, after.structure, strict=True)
+        if old != new
+    ]
+    found += _size(source, rewrite)
+    return found
+
+
+def _exact(before: Facts, after: Facts) -> Iterator[Violation]:
+    for kind, old in before.exact.items():
+        new = after.exact.get(kind, Counter())
+        for lost in old - new:
+            yield Violation(kind, lost, "")
+        for added in new - old:
+            yield Violation(kind, "", added)
+
+
+def _dates(before: Facts, after: Facts) -> Iterator[Violation]:
+    for key, text in before.dates.items():
+        if not _date_known(key, after):
+            yield Violation("date", text, "")
+    for key, text in after.dates.items():
+        if not _date_known(key, before):
+            yield Violation("date", "", text)
+
+
+def _date_known(key: str, other: Facts) -> bool:
+    if key in other.dates:
+        return True
+    return key.isalpha() and key in other.words
+
+
+def _quantities(before: Facts, after: Facts) -> Iterator[Violation]:
+    yield from _missing(before, after, lost=True)
+    yield from _missing(after, before, lost=False)
+    yield from _swapped(before, after)
+
+
+def _missing(one: Facts, other: Facts, lost: bool) -> Iterator[Violation]:
+    known = {(x.value, x.unit) for x in other.quantities}
+    values = {x.value: x.text for x in other.quantities}
+    seen: set[tuple[str, str]] = set()
+    for quantity in one.quantities:
+        key = (quantity.value, quantity.unit)
+        if quantity.soft or key in known or key in seen:
+            continue
+        seen.add(key)
+        near = values.get(quantity.value)
+        if near is not None and not lost:
+            continue  # the other direction has named it
+        kind = "number" if near is None else "unit"
+        sides = (quantity.text.strip(), (near or "").strip())
+        yield Violation(kind, *(sides if lost else sides[::-1]))
+
+
+def _swapped(before: Facts, after: Facts) -> Iterator[Violation]:
+    """Ten men and twenty women are not twenty men and ten women."""
+    old, new = _bound(before), _bound(after)
+    for noun, values in old.items():
+        wrong = new.get(noun, set()) - values
+        if wrong and not (new.get(noun, set()) & values):
+            value = min(wrong)
+            if any(value in others for other, others in old.items() if other != noun):
+                yield Violation("number", f"{min(values)} {noun}", f"{value} {noun}")
+
+
+def _bound(side: Facts) -> dict[str, set[str]]:
+    bound: dict[str, set[str]] = {}
+    for quantity in side.quantities:
+        if quantity.noun and not quantity.soft:
+            bound.setdefault(quantity.noun, set()).add(quantity.value)
+    return bound
+
+
+def _names(before: Facts, after: Facts) -> Iterator[Violation]:
+    for key, text in before.names.items():
+        if key not in after.words:
+            yield Violation("name", text, "")
+    for key, text in after.names.items():
+        if key not in before.words:
+            yield Violation("name", "", text)
+
+
+def _negations(before: Facts, after: Facts) -> Iterator[Violation]:
+    old, new = Counter(before.negations), Counter(after.negations)
+    lost, added = old - new, new - old
+    if len(before.negations) > len(after.negations) + after.soft_negations:
+        yield Violation("negation", f"not {next(iter(lost), '')}".strip(), "")
+    elif len(after.negations) > len(before.negations) + before.soft_negations:
+        yield Violation("negation", "", f"not {next(iter(added), '')}".strip())
+
+
+def _size(source: str, rewrite: str) -> Iterator[Violation]:
+    old, new = len(source.split()), len(rewrite.split())
+    low, high = LENGTH_BOUNDS
+    if new < low * old - SLACK_WORDS or new > high * old + SLACK_WORDS:
+        yield Violation("length", f"{old} words", f"{new} words")
+    one, two = set(content_stems(source)), set(content_stems(rewrite))
+    smaller = min(len(one), len(two))
+    if smaller >= 4 and len(one & two) < SIMILARITY_FLOOR * smaller:
+        yield Violation("similarity", _short(source), _short(rewrite))
+
+
+def _short(text: str) -> str:
+    return re.sub(r"\s+", " ", text.strip())[:80]

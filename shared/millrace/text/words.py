@@ -1,0 +1,73 @@
+"""Word lists that several measures share: what carries no content, what begins sentences, what is a common given name."""
+
+from __future__ import annotations
+
+import re
+
+STOP = frozenset(
+    """a about above after again against all also although always am among an and another any are as at away be because
+    been before being below between both but by can could did do does doing done down during each either else enough
+    especially etc even ever every few for from further get gets getting give given go goes going got had has have
+    having he hence her here hers herself him himself his how however i if in indeed instead into is it its itself just
+    keep less let lets like make makes making many may maybe me might mine more moreover most much must my myself near
+    neither nor no not now of off often on once one only onto or other others otherwise our ours ourselves out over own
+    perhaps please quite rather really regarding same shall she should simply since so some something soon still such
+    take than that the their theirs them themselves then there therefore these they thing things this those though
+    through thus to together too toward towards under unless until up upon us use used uses using very via was we well
+    were what whatever when whenever where whereas wherever whether which while who whoever whom whose why will with
+    within without would yet you your yours yourself yourselves""".split()
+)
+"""Function words: they carry no content and are never a name at the start of a sentence."""
+
+GIVEN_NAMES = frozenset(
+    """aaron abigail adam adrian ahmed aisha alan albert alex alexander alexandra alfred ali alice alicia alison amanda
+    amelia amir amy ana andre andrea andrew angela anita anna anne annie anthony antonio arthur ashley barbara
+    beatrice benjamin bernard beth betty bob bobby bradley brandon brenda brian bruce bryan caleb cameron carl carla
+    carlos carmen carol caroline catherine cecilia charles charlie charlotte chen cheryl chloe chris christian christina
+    christine christopher claire clara colin connor craig cynthia daisy dan daniel daniela danielle danny david
+    deborah dennis derek diana diane diego dmitri donald donna dorothy douglas dylan edith edward elena eleanor eli
+    elijah elizabeth ella ellen emily emma eric erica erik ethan eva evan evelyn fatima felix fernando fiona florence
+    frances francesca francis francisco frank fred frederick gabriel gareth gary george gerald giovanni gloria
+    gordon graham greg gregory hannah harold harry hassan heather hector helen henry hiroshi howard hugh hugo ian ibrahim
+    ingrid irene isaac isabel isabella ivan jack jackson jacob jacqueline jake james jamie jan jane janet janice jason
+    javier jean jeff jeffrey jennifer jeremy jerry jessica jesus jill jim jimmy joan joanna joe joel johan john johnny
+    jonathan jordan jorge jose joseph joshua juan judith judy julia julian julie karen karl kate katherine kathleen kathryn
+    katie keith kelly ken kenji kenneth kevin kim kimberly kumar kyle larry laura lauren lawrence leah lee leo leonard
+    leslie liam lily linda lisa logan louis louise lucas lucia lucy luis luke madison manuel marco marcus margaret maria
+    marie marina mario mark marta martha martin mary mateo matthew maya megan mei melissa mia michael michelle
+    miguel mike mohammed molly monica nancy naomi natalie natasha nathan neil nicholas nicole nigel nina noah nora norman
+    olga oliver olivia omar oscar owen pablo pamela patricia patrick paul paula pedro peter philip phillip phoebe
+    priya rachel rafael raj ralph ramesh raymond rebecca ricardo richard rita robert roberto robin rodney roger ronald
+    rosa rosie roy russell ruth ryan sally sam samantha samuel sandra sanjay santiago sara sarah scott sean sebastian sergei
+    sharon shirley simon sofia sonia sophia sophie stanley stella stephanie stephen steve steven stuart susan suzanne
+    sven sylvia takashi tanya tara ted teresa terry theodore theresa thomas tim timothy tina todd tom tony tracy tyler
+    valerie vanessa vera veronica vincent virginia vladimir walter wei wendy william xavier yasmin yuki yusuf zachary zoe
+    africa america argentina asia australia austria belgium berlin boston brazil britain california canada chicago chile
+    china colombia denmark egypt england europe finland france germany greece india indonesia iran iraq ireland israel
+    italy japan kenya korea london madrid mexico moscow netherlands nigeria norway pakistan paris peru poland portugal
+    rome russia scotland seattle singapore spain stockholm sweden switzerland sydney texas tokyo toronto turkey ukraine
+    vietnam wales washington zealand amazon apple google microsoft facebook netflix tesla toyota samsung ibm intel nvidia
+    oracle sony nokia siemens""".split()
+)
+"""Common given names, countries, cities and companies: a capital at the start of a sentence is a name when it is one of these."""
+
+WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+
+_SUFFIXES = (
+    "isations izations isation ization ational fulness ousness iveness ations ation ingly edly ments ment ness ities "
+    "ity ions ion ings ing ies ied ers er est es ed ly s e y"
+).split()
+
+
+def stem(word: str) -> str:
+    """A light stem, enough to see that "decided" and "decision", "utilization" and "utilize" may be one."""
+    word = word.lower().replace("’", "'").removesuffix("'s").removesuffix("'")
+    for suffix in _SUFFIXES:
+        if word.endswith(suffix) and len(word) - len(suffix) >= 4:
+            return word[: len(word) - len(suffix)].rstrip("e")
+    return word
+
+
+def content_stems(text: str) -> list[str]:
+    """Stems of the words that carry content, in order."""
+    return [stem(w) for w in WORD.findall(text) if w.lower() not in STOP]
