@@ -1,0 +1,49 @@
+"""`python -m cdk.app [stage]`: App -> Millrace(stage) -> synth. The CDK command line calls it too, with `-c stage=`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+# The kernel behind aws_cdk runs on whatever Node stands here; its banner about that is not for our users.
+os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "1")
+
+from aws_cdk import App
+
+from .bundle import ROOT
+from .stack import Millrace
+from .stage import STAGES, Stage
+
+
+def build(stage: Stage, outdir: Path | None = None) -> tuple[App, Millrace]:
+    """The app before synthesis, for who wants to add checks."""
+    app = App(outdir=None if outdir is None else str(outdir), context=_context(), analytics_reporting=False)
+    return app, Millrace(app, stage)
+
+
+def synth(stage_name: str, outdir: Path) -> Path:
+    """Write the assembly of one stage: templates, assets.json and assets. Returns its folder."""
+    app, _ = build(STAGES[stage_name], outdir)
+    return Path(app.synth().directory)
+
+
+def _context() -> dict[str, Any]:
+    """The feature flags of cdk.json, which only the CDK command line would read by itself."""
+    context: dict[str, Any] = json.loads((ROOT / "cdk.json").read_text())["context"]
+    return context
+
+
+def main() -> None:
+    """The stage is the first argument, or the context `stage` of the CDK command line, or dev."""
+    given = json.loads(os.environ.get("CDK_CONTEXT_JSON", "{}"))
+    stage = sys.argv[1] if len(sys.argv) > 1 else str(given.get("stage", "dev"))
+    if stage not in STAGES:
+        sys.exit(f"There is no stage {stage!r}; there are {', '.join(STAGES)}.")
+    print(synth(stage, Path(os.environ.get("CDK_OUTDIR", ROOT / "cdk.out"))))
+
+
+if __name__ == "__main__":
+    main()

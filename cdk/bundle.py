@@ -1,0 +1,139 @@
+"""The bytes of a Lambda asset: hash-locked wheels for the function's platform and our source, without Docker.
+
+Wheels change seldom and weigh 100 MB, source changes often and weighs 1: the wheels are zipped once per lock, and
+the source is appended to a copy. Both lie under .millrace/assets by content hash; the same input gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from uv import find_uv_bin
+
+from .stage import Stage
+
+ROOT = Path(__file__).parent.parent
+CACHE = ROOT / ".millrace" / "assets"
+_FORMAT = "1"
+"""Raise when the way of packing changes, so that no older archive is taken for a new one."""
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+_DROPPED = ("__pycache__", "tests", "bin")
+"""Folders of a wheel that no function ever imports."""
+_HOST_ONLY = ("UV_CONSTRAINT", "VIRTUAL_ENV", "PYTHONPATH")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One of the two assets: a lock file, and the packages of ours that run on it."""
+
+    name: str
+    sources: tuple[tuple[str, str], ...]
+    """(folder in the repository, folder in the asset)."""
+    excluded: tuple[str, ...] = ()
+    """Folders below a source that belong to the other asset."""
+
+
+GATEWAY = Kind(
+    "gateway",
+    (("shared/millrace", "millrace"), ("functions", "functions")),
+    excluded=("functions/authorize", "functions/ingest", "functions/monitor", "functions/progress", "functions/steps"),
+)
+FUNCTIONS = Kind(
+    "functions",
+    (("shared/millrace", "millrace"), ("functions", "functions")),
+    excluded=("functions/gateway", "functions/console"),
+)
+KINDS = (GATEWAY, FUNCTIONS)
+
+
+def build(kind: Kind, stage: Stage) -> tuple[Path, str]:
+    """The archive of one asset and the hash of its content."""
+    wheels, wheels_key = _wheels(kind, stage)
+    files = list(_source(kind))
+    key = _digest([wheels_key, *(f"{name}\0{_file_hash(path)}" for path, name in files)])
+    target = CACHE / f"{kind.name}-{key[:32]}.zip"
+    if not target.exists():
+        with _staged(target) as part:
+            shutil.copyfile(wheels, part)
+            _append(part, files)
+    return target, key
+
+
+def _wheels(kind: Kind, stage: Stage) -> tuple[Path, str]:
+    lock = ROOT / "requirements" / f"{kind.name}.txt"
+    key = _digest([_FORMAT, _file_hash(lock), stage.python, stage.python_platform or sys.platform])
+    target = CACHE / f"wheels-{kind.name}-{key[:32]}.zip"
+    if not target.exists():
+        with tempfile.TemporaryDirectory() as folder, _staged(target) as part:
+            _install(lock, stage, Path(folder))
+            _append(part, _kept(Path(folder)))
+    return target, key
+
+
+def _install(lock: Path, stage: Stage, target: Path) -> None:
+    """Only wheels, each checked against the lock; nothing of the package is run."""
+    platform = ["--python-platform", stage.python_platform, "--python-version", stage.python]
+    where = platform if stage.python_platform else ["--python", sys.executable]
+    command = [find_uv_bin(), "pip", "install", "--quiet", "--only-binary", ":all:", "--require-hashes", "--no-deps"]
+    environment = {name: value for name, value in os.environ.items() if name not in _HOST_ONLY}
+    subprocess.run([*command, *where, "--target", target, "-r", lock], check=True, env=environment)
+
+
+def _kept(folder: Path) -> Iterator[tuple[Path, str]]:
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        if path.is_file() and not any(part in _DROPPED or part.startswith(".") for part in relative.parts):
+            yield path, relative.as_posix()
+
+
+def _source(kind: Kind) -> Iterator[tuple[Path, str]]:
+    for source, inside in kind.sources:
+        for path, name in _kept(ROOT / source):
+            if not any(f"{inside}/{name}".startswith(f"{excluded}/") for excluded in kind.excluded):
+                yield path, f"{inside}/{name}"
+
+
+def _append(archive: Path, files: Iterable[tuple[Path, str]]) -> None:
+    """Names in order, one date, one mode: the archive depends on the files' names and bytes alone."""
+    with zipfile.ZipFile(archive, "a", zipfile.ZIP_DEFLATED, compresslevel=6) as zipped:
+        for path, name in files:
+            entry = zipfile.ZipInfo(name, _EPOCH)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = 0o644 << 16
+            zipped.writestr(entry, path.read_bytes())
+
+
+class _staged:
+    """A name beside the target that becomes the target when the block ends well: no half archive is ever taken."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self.part = target.with_name(f"{target.name}.{os.getpid()}.part")
+
+    def __enter__(self) -> Path:
+        self.target.parent.mkdir(parents=True, exist_ok=True)
+        self.part.unlink(missing_ok=True)
+        return self.part
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            os.replace(self.part, self.target)
+        self.part.unlink(missing_ok=True)
+
+
+def _digest(parts: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,248 @@
+"""The stack: wires the constructs and makes every grant, each action by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aws_cdk import ArnFormat, CfnOutput, SecretValue, Stack, aws_iam, aws_lambda, aws_secretsmanager
+from constructs import Construct
+from millrace import settings
+from millrace.contract import DROP_PREFIX, TENANTS_PREFIX
+
+from .code import Functions
+from .corpus import Corpus
+from .gateway import Gateway
+from .images import Images
+from .ingestion import Ingestion
+from .monitoring import TRAINING_LOG, Monitoring
+from .serving import Serving
+from .stage import Stage
+from .training import Training, machine_arn
+
+READ_ITEMS = ["dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query"]
+WRITE_ITEMS = [
+    "dynamodb:PutItem",
+    "dynamodb:UpdateItem",
+    "dynamodb:DeleteItem",
+    "dynamodb:BatchWriteItem",
+    "dynamodb:ConditionCheckItem",
+]
+READ_OBJECTS = ["s3:GetObject", "s3:GetObjectVersion"]
+WRITE_OBJECTS = ["s3:PutObject", "s3:AbortMultipartUpload"]
+USE_KEY = ["kms:Decrypt", "kms:GenerateDataKey"]
+BASE_PREFIX = "base/"
+"""Base models, fetched once by `make base`."""
+
+
+class Millrace(Stack):
+    """Everything of one stage."""
+
+    def __init__(self, scope: Construct, stage: Stage) -> None:
+        super().__init__(
+            scope,
+            stage.prefix,
+            description=f"Millrace, stage {stage.name}",
+            termination_protection=stage.protect,
+            analytics_reporting=False,
+        )
+        self.stage = stage
+        self.corpus = Corpus(self, "Corpus", stage)
+        self.functions = Functions(self, "Functions", stage, self.corpus.key)
+        self.provider_keys = self._provider_keys()
+        self.serving = Serving(self, "Serving", stage)
+        self.images = Images(self, "Images")
+        self.gateway = Gateway(self, "Gateway", self.functions, stage, self._of_gateway(), self._of_storage())
+        self.ingestion = Ingestion(self, "Ingestion", self.functions, stage, self.corpus, self._of_ingest())
+        self.training = Training(self, "Training", self.functions, stage, self._of_steps(), self.serving.role)
+        self.monitoring = Monitoring(
+            self, "Monitoring", self.functions, stage, self.corpus, self._of_training(), self._of_storage()
+        )
+        self.monitoring.watch(self.functions, self.gateway, self.ingestion, self.training)
+        self._grant()
+        self._tell()
+
+    # --- settings -----------------------------------------------------------------------------------------------------
+    def _where(self) -> dict[str, str]:
+        return {
+            "stage": self.stage.name,
+            "table": self.corpus.table.table_name,
+            "data_bucket": self.corpus.data.bucket_name,
+        }
+
+    def _able_to_train(self) -> dict[str, Any]:
+        return {
+            **self._where(),
+            "train_machine": machine_arn(self, self.stage),
+            "train_threshold": self.stage.train_threshold,
+        }
+
+    def _of_storage(self) -> settings.Storage:
+        return settings.Storage(**self._where())
+
+    def _of_training(self) -> settings.Training:
+        return settings.Training(**self._able_to_train())
+
+    def _of_ingest(self) -> settings.Ingest:
+        return settings.Ingest(**self._able_to_train(), drop_bucket=self.corpus.drops.bucket_name)
+
+    def _of_gateway(self) -> settings.Gateway:
+        return settings.Gateway(
+            **self._able_to_train(),
+            drop_bucket=self.corpus.drops.bucket_name,
+            provider_secret=self._provider_secret_name,
+        )
+
+    def _of_steps(self) -> settings.Steps:
+        return settings.Steps(
+            **self._able_to_train(),
+            images=self.images.uris,
+            training_role=self.serving.role.role_arn,
+            kms_key=self.corpus.key.key_arn,
+            base_model=self.stage.base_model,
+            instance_type=self.stage.instance_type,
+        )
+
+    # --- secrets ------------------------------------------------------------------------------------------------------
+    @property
+    def _provider_secret_name(self) -> str:
+        return f"millrace/{self.stage.name}/providers"
+
+    def _provider_keys(self) -> aws_secretsmanager.Secret:
+        """Made empty; a person puts {"OPENAI_API_KEY": "..."} in. An update of the stack leaves its value alone."""
+        return aws_secretsmanager.Secret(
+            self,
+            "ProviderKeys",
+            secret_name=self._provider_secret_name,
+            description="Keys of the model providers, by the name of their environment variable",
+            secret_string_value=SecretValue.unsafe_plain_text("{}"),
+            encryption_key=self.corpus.key,
+            removal_policy=self.stage.removal,
+        )
+
+    # --- grants -------------------------------------------------------------------------------------------------------
+    def _grant(self) -> None:
+        corpus, steps = self.corpus, self.training.steps
+        tenants = corpus.data.arn_for_objects(f"{TENANTS_PREFIX}*")
+        base = corpus.data.arn_for_objects(f"{BASE_PREFIX}*")
+        table = [corpus.table.table_arn, f"{corpus.table.table_arn}/index/*"]
+        for name, function in self.functions.made.items():
+            self._logs_of(name, function)
+            _may(function, USE_KEY, [corpus.key.key_arn])
+        _may(self.gateway.authorizer, READ_ITEMS, table)
+        _may(self.monitoring.progress, READ_ITEMS + WRITE_ITEMS, table)
+        for function in (self.gateway.function, self.ingestion.function, self.monitoring.monitor, *steps.values()):
+            _may(function, READ_ITEMS + WRITE_ITEMS, table)
+            _may(function, READ_OBJECTS + WRITE_OBJECTS, [tenants])
+        for name in ("plan", "gate", "register", "deploy"):
+            _may(steps[name], READ_OBJECTS, [base])
+            _may(steps[name], ["s3:ListBucket"], [corpus.data.bucket_arn])
+        _may(self.ingestion.function, READ_OBJECTS, [corpus.drops.arn_for_objects(f"{DROP_PREFIX}*")])
+        _may(self.gateway.function, ["secretsmanager:GetSecretValue"], [self.provider_keys.secret_arn])
+        self._grant_jobs()
+        self._grant_machine()
+        self._grant_containers(tenants, base)
+
+    def _logs_of(self, name: str, function: aws_lambda.Function) -> None:
+        _may(function, ["logs:CreateLogStream", "logs:PutLogEvents"], [function.log_group.log_group_arn])
+
+    def _grant_jobs(self) -> None:
+        """Start, watch and stop: executions, training jobs and endpoints of this stage's names only."""
+        machine, arns = machine_arn(self, self.stage), self.serving.arns
+        executions = self.format_arn(
+            service="states",
+            resource="execution",
+            resource_name=f"{self.stage.prefix}-train:*",
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )
+        for function in (self.gateway.function, self.ingestion.function, self.monitoring.monitor):
+            _may(function, ["states:StartExecution"], [machine])
+        for function in (self.gateway.function, self.monitoring.monitor):
+            _may(function, ["states:DescribeExecution", "states:StopExecution"], [executions])
+            _may(function, ["sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob"], arns("training-job"))
+        _may(self.gateway.function, ["sagemaker:InvokeEndpoint"], arns("endpoint"))
+        _may(self.monitoring.monitor, ["sagemaker:DescribeEndpoint"], arns("endpoint"))
+        _may(self.training.steps["conclude"], ["states:StartExecution"], [machine])
+        for verb in ("gate", "register"):
+            _may(self.training.steps[verb], ["sagemaker:DescribeTrainingJob"], arns("training-job"))
+        deploys = self.training.steps["deploy"]
+        for noun, kind in (("Model", "model"), ("EndpointConfig", "endpoint-config"), ("Endpoint", "endpoint")):
+            verbs = [f"sagemaker:{verb}{noun}" for verb in ("Create", "Describe", "Delete")]
+            _may(deploys, [*verbs, "sagemaker:AddTags"], arns(kind))
+        _may(deploys, ["sagemaker:UpdateEndpoint", "sagemaker:InvokeEndpoint"], arns("endpoint", "endpoint-config"))
+        self._may_pass_role(deploys)
+
+    def _grant_machine(self) -> None:
+        machine, key = self.training.machine, self.corpus.key.key_arn
+        _may(machine, ["lambda:InvokeFunction"], [f.function_arn for f in self.training.steps.values()])
+        _may(
+            machine,
+            ["sagemaker:CreateTrainingJob", "sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob"],
+            self.serving.arns("training-job"),
+        )
+        # How Step Functions learns that a .sync job has ended; the rule's name is AWS's.
+        rule = self.format_arn(
+            service="events", resource="rule", resource_name="StepFunctionsGetEventsForSageMakerTrainingJobsRule"
+        )
+        _may(machine, ["events:PutTargets", "events:PutRule", "events:DescribeRule"], [rule])
+        _may(machine, [*USE_KEY, "kms:DescribeKey"], [key])
+        _may(machine, ["kms:CreateGrant"], [key], {"Bool": {"kms:GrantIsForAWSResource": "true"}})
+        self._may_pass_role(machine)
+
+    def _may_pass_role(self, grantee: aws_iam.IGrantable) -> None:
+        to_sagemaker = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
+        _may(grantee, ["iam:PassRole"], [self.serving.role.role_arn], to_sagemaker)
+
+    def _grant_containers(self, tenants: str, base: str) -> None:
+        role, corpus = self.serving.role, self.corpus
+        _may(role, READ_OBJECTS, [tenants, base])
+        _may(role, WRITE_OBJECTS, [tenants])
+        below = {"StringLike": {"s3:prefix": [f"{TENANTS_PREFIX}*", f"{BASE_PREFIX}*"]}}
+        _may(role, ["s3:ListBucket"], [corpus.data.bucket_arn], below)
+        _may(role, [*USE_KEY, "kms:Encrypt", "kms:DescribeKey"], [corpus.key.key_arn])
+        _may(role, ["kms:CreateGrant"], [corpus.key.key_arn], {"Bool": {"kms:GrantIsForAWSResource": "true"}})
+        logs = [
+            self.format_arn(service="logs", resource="log-group", resource_name=name, arn_format=_COLON)
+            for name in (f"{TRAINING_LOG}:*", f"/aws/sagemaker/Endpoints/{self.stage.prefix}-*:*")
+        ]
+        write = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
+        _may(role, write, logs)
+        pull = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+        repositories = [asset.repository.repository_arn for asset in self.images.assets.values()]
+        if repositories:
+            _may(role, pull, repositories[:1])
+            _may(role, ["ecr:GetAuthorizationToken"], ["*"])
+
+    # --- outputs ------------------------------------------------------------------------------------------------------
+    def _tell(self) -> None:
+        corpus = self.corpus
+        told = {
+            "ApiUrl": self.gateway.api.api_endpoint,
+            "ApiId": self.gateway.api.api_id,
+            "TableName": corpus.table.table_name,
+            "DataBucket": corpus.data.bucket_name,
+            "DropBucket": corpus.drops.bucket_name,
+            "DropPrefix": DROP_PREFIX,
+            "TrainMachineArn": machine_arn(self, self.stage),
+            "ProviderSecret": self._provider_secret_name,
+            "GatewayFunction": self.gateway.function.function_name,
+            "ContainerRoleArn": self.serving.role.role_arn,
+            "KeyArn": corpus.key.key_arn,
+            "AlarmTopicArn": self.monitoring.topic.topic_arn,
+        }
+        for name, value in told.items():
+            CfnOutput(self, name, value=value)
+
+
+_COLON = ArnFormat.COLON_RESOURCE_NAME
+
+
+def _may(
+    grantee: aws_iam.IGrantable,
+    actions: Sequence[str],
+    resources: Sequence[str],
+    conditions: Mapping[str, object] | None = None,
+) -> None:
+    grantee.grant_principal.add_to_principal_policy(
+        aws_iam.PolicyStatement(actions=list(actions), resources=list(resources), conditions=conditions)
+    )

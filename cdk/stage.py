@@ -1,0 +1,85 @@
+"""What differs between stages, and nothing else does. Every stage is account- and region-agnostic."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from aws_cdk import RemovalPolicy, aws_logs
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One place where the stack can stand."""
+
+    name: str
+    removal: RemovalPolicy
+    """Of what holds data. A laptop's stack goes away whole."""
+    log_retention: aws_logs.RetentionDays
+    python: str
+    """Version that the wheels of a Lambda asset are built for."""
+    python_platform: str | None
+    """uv's name of the platform of those wheels; None is this machine."""
+    base_model: str
+    instance_type: str = ""
+    """Overrides what a strategy asks for."""
+    train_threshold: int = 200
+    job_limit_s: int = 26 * 3600
+    """A training job with its queueing; SageMaker's own stop comes from the plan and is shorter."""
+    deploy_poll_s: int = 5
+    deploy_polls: int = 360
+    protect: bool = False
+    """Deletion protection on the table and the stack."""
+    budget_usd: int = 200
+    """Monthly; the alarm goes off at 80 % of what is spent and at 100 % of what is forecast."""
+    requests_per_s: int = 50
+    request_burst: int = 100
+    ingest_concurrency: int = 5
+    reserved_concurrency: Mapping[str, int] = field(default_factory=dict)
+    """Function name -> share of the account's concurrency that it alone may use, and no more than that."""
+
+    @property
+    def prefix(self) -> str:
+        """Of every name that we choose: functions, the state machine, training jobs, models and endpoints."""
+        return f"millrace-{self.name}"
+
+
+_CLOUD_PYTHON = "3.13"
+_CLOUD_PLATFORM = "x86_64-manylinux_2_28"
+
+STAGES: Mapping[str, Stage] = {
+    "local": Stage(
+        name="local",
+        removal=RemovalPolicy.DESTROY,
+        log_retention=aws_logs.RetentionDays.ONE_WEEK,
+        python=f"{sys.version_info.major}.{sys.version_info.minor}",
+        python_platform=None,
+        base_model="millrace-tiny",
+        instance_type="ml.local",
+        job_limit_s=2 * 3600,
+        deploy_poll_s=1,
+        deploy_polls=300,
+    ),
+    "dev": Stage(
+        name="dev",
+        removal=RemovalPolicy.DESTROY,
+        log_retention=aws_logs.RetentionDays.ONE_MONTH,
+        python=_CLOUD_PYTHON,
+        python_platform=_CLOUD_PLATFORM,
+        base_model="microsoft/Phi-3-mini-4k-instruct",
+    ),
+    "prod": Stage(
+        name="prod",
+        removal=RemovalPolicy.RETAIN,
+        log_retention=aws_logs.RetentionDays.ONE_YEAR,
+        python=_CLOUD_PYTHON,
+        python_platform=_CLOUD_PLATFORM,
+        base_model="microsoft/Phi-3-mini-4k-instruct",
+        protect=True,
+        budget_usd=2000,
+        requests_per_s=200,
+        request_burst=400,
+        ingest_concurrency=20,
+    ),
+}

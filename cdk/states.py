@@ -1,0 +1,117 @@
+"""The pieces that our state machines are written in: JSONPath states that never wait for ever.
+
+Every Task made here has a timeout, capped retries with full jitter, and a Catch; a checker in the tests walks it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from millrace.errors import RETRYABLE
+
+State = dict[str, Any]
+
+OURS = [error.__name__ for error in RETRYABLE]
+"""Step Functions compares exact class names, so the list is made from the classes."""
+LAMBDA_HICCUPS = [
+    "Lambda.ServiceException",
+    "Lambda.AWSLambdaException",
+    "Lambda.SdkClientException",
+    "Lambda.ClientExecutionTimeoutException",
+    "Lambda.TooManyRequestsException",
+]
+SAGEMAKER_HICCUPS = ["SageMaker.AmazonSageMakerException", "SageMaker.ThrottlingException"]
+"""Of the call that starts a job, never of the job: a failed job is States.TaskFailed and is not run again."""
+
+
+def retry(errors: Iterable[str], *, attempts: int = 4, interval_s: int = 2, limit_s: int = 60) -> list[State]:
+    return [
+        {
+            "ErrorEquals": list(errors),
+            "IntervalSeconds": interval_s,
+            "BackoffRate": 2,
+            "MaxDelaySeconds": limit_s,
+            "MaxAttempts": attempts,
+            "JitterStrategy": "FULL",
+        }
+    ]
+
+
+def caught(then: str) -> list[State]:
+    return [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": then}]
+
+
+def following(then: str | None) -> State:
+    return {"End": True} if then is None else {"Next": then}
+
+
+def invoke(
+    function: str,
+    payload: State,
+    *,
+    then: str | None,
+    otherwise: str,
+    timeout_s: int,
+    result: str | None = None,
+    keep: dict[str, str] | None = None,
+) -> State:
+    """Call a function. `keep`: name -> path in its answer; what is not named is dropped. `result`: where that goes."""
+    kept: State = {"ResultPath": None}
+    if result is not None:
+        kept = {"ResultPath": result, "ResultSelector": {f"{name}.$": path for name, path in (keep or {}).items()}}
+    return {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::lambda:invoke",
+        "Parameters": {"FunctionName": function, "Payload": payload},
+        "TimeoutSeconds": timeout_s,
+        "Retry": retry(OURS + LAMBDA_HICCUPS),
+        "Catch": caught(otherwise),
+        **kept,
+        **following(then),
+    }
+
+
+def train(plan: str, *, role: str, key: str, then: str, otherwise: str, timeout_s: int, result: str) -> State:
+    """Run one container as a SageMaker training job to its end. `plan`: path of its part of the plan.
+
+    No network, everything encrypted, the result stored uncompressed. Only the status is kept: later states find the
+    result by its name, and the description of a job may outgrow the 256 KB that a state may hold.
+    """
+    return {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::sagemaker:createTrainingJob.sync",
+        "Parameters": {
+            "TrainingJobName.$": f"{plan}.name",
+            "RoleArn": role,
+            "AlgorithmSpecification": {"TrainingImage.$": f"{plan}.image", "TrainingInputMode": "File"},
+            "HyperParameters.$": f"{plan}.hyperparameters",
+            "InputDataConfig.$": f"{plan}.channels",
+            "OutputDataConfig": {"S3OutputPath.$": f"{plan}.output_path", "KmsKeyId": key, "CompressionType": "NONE"},
+            "CheckpointConfig": {"S3Uri.$": f"{plan}.checkpoint_path"},
+            "ResourceConfig": {
+                "InstanceCount": 1,
+                "InstanceType.$": f"{plan}.instance_type",
+                "VolumeSizeInGB.$": f"{plan}.volume_gb",
+                "VolumeKmsKeyId": key,
+            },
+            "StoppingCondition": {"MaxRuntimeInSeconds.$": f"{plan}.max_runtime_s"},
+            "EnableNetworkIsolation": True,
+            "EnableInterContainerTrafficEncryption": True,
+        },
+        "TimeoutSeconds": timeout_s,
+        "Retry": retry(SAGEMAKER_HICCUPS, interval_s=15, limit_s=300),
+        "Catch": caught(otherwise),
+        "ResultSelector": {"status.$": "$.TrainingJobStatus"},
+        "ResultPath": result,
+        "Next": then,
+    }
+
+
+def choose(rules: Iterable[State], default: str) -> State:
+    return {"Type": "Choice", "Choices": list(rules), "Default": default}
+
+
+def equals(path: str, value: str | bool, then: str) -> State:
+    kind = "BooleanEquals" if isinstance(value, bool) else "StringEquals"
+    return {"Variable": path, kind: value, "Next": then}
