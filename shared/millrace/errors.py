@@ -83,6 +83,12 @@ class TrainingFailed(MillraceError):
     code = "training-failed"
 
 
+class DeploymentFailed(MillraceError):
+    """An endpoint did not come up; the sentence is SageMaker's."""
+
+    code = "deployment-failed"
+
+
 class Corrupt(MillraceError):
     """Bytes do not have the hash, shape or manifest that they claim."""
 

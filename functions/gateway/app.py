@@ -1,0 +1,28 @@
+"""The gateway's FastAPI application: one router a resource, one place where errors become problems."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from functions.gateway import problems
+from functions.gateway.routers import (
+    console,
+    drops,
+    feedback,
+    humanize,
+    models,
+    system,
+    training_data,
+    training_jobs,
+)
+
+app = FastAPI(
+    title="Millrace",
+    version="0.1.0",
+    description="Text in, a natural human voice out; answers, edits and files become the next model.",
+    responses=problems.RESPONSES,
+    redoc_url=None,
+)
+for router in (humanize, feedback, training_data, training_jobs, models, drops, system, console):
+    app.include_router(router.router)
+problems.install(app)

@@ -1,0 +1,39 @@
+"""The verified caller, as the authorizer told it in the event. No event, no caller."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Depends, HTTPException, Request
+from millrace.contract import Tier
+from millrace.errors import Forbidden
+from millrace.tenants import Role, Tenant
+
+
+def tenant(request: Request) -> Tenant:
+    """401 where the event bears no verified tenant."""
+    event: dict[str, Any] = request.scope.get("aws.event") or {}
+    told = event.get("requestContext", {}).get("authorizer", {}).get("lambda") or {}
+    if not told.get("tenant"):
+        raise HTTPException(401, "Send your key as x-api-key or as a bearer token.")
+    roles = frozenset(Role(role) for role in str(told.get("roles", "")).split(",") if role)
+    return Tenant(told["tenant"], Tier(told["tier"]), roles)
+
+
+def editor(caller: Annotated[Tenant, Depends(tenant)]) -> Tenant:
+    return _having(caller, Role.EDITOR)
+
+
+def operator(caller: Annotated[Tenant, Depends(tenant)]) -> Tenant:
+    return _having(caller, Role.OPERATOR)
+
+
+def _having(caller: Tenant, role: Role) -> Tenant:
+    if role not in caller.roles:
+        raise Forbidden(f"This needs the role {role}.")
+    return caller
+
+
+Caller = Annotated[Tenant, Depends(tenant)]
+Editor = Annotated[Tenant, Depends(editor)]
+Operator = Annotated[Tenant, Depends(operator)]

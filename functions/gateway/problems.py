@@ -1,0 +1,104 @@
+"""Errors as RFC 9457 problem details; the one place where an error becomes an HTTP status."""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from millrace.errors import MillraceError, Unavailable, Unfaithful
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from functions.observability import logger
+
+
+class Problem(BaseModel):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    draft: str | None = None
+    """Of an unfaithful rewrite."""
+    violations: list[dict[str, str]] | None = None
+
+
+def _documented(status: int, title: str) -> dict[str, Any]:
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {"description": title, "model": Problem, "content": content}
+
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    400: _documented(400, "The request is not one"),
+    401: _documented(401, "No key, or one that is not known"),
+    403: _documented(403, "Not allowed for this tier or role"),
+    404: _documented(404, "No such thing for this tenant"),
+    409: _documented(409, "The thing is in a state that forbids this"),
+    413: _documented(413, "Over a stated limit"),
+    422: _documented(422, "Input that can never work, or an unfaithful rewrite"),
+    503: _documented(503, "A dependency does not answer; try again"),
+}
+
+
+def install(app: FastAPI) -> None:
+    app.add_exception_handler(MillraceError, _ours)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_middleware(Border)
+
+
+def answer(status: int, code: str, title: str, detail: str, **more: Any) -> JSONResponse:
+    body = {"type": f"/problems/{code}", "title": title, "status": status, "detail": detail} | more
+    headers = {"Retry-After": "5"} if status == 503 else None
+    return JSONResponse(body, status, headers, media_type="application/problem+json")
+
+
+def _ours(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, MillraceError)  # noqa: S101 - registered for this class alone
+    title = (type(error).__doc__ or type(error).__name__).split(";")[0].split(".")[0]
+    if error.status >= 500:
+        logger.warning("request failed", error=type(error).__name__, reason=str(error), path=request.url.path)
+    if error.status >= 500 and not isinstance(error, Unavailable):
+        return answer(error.status, error.code, "Internal error", "Something went wrong on our side; it is logged.")
+    more = {"draft": error.draft, "violations": error.violations} if isinstance(error, Unfaithful) else {}
+    return answer(error.status, error.code, title, str(error), **more)
+
+
+def _invalid(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class alone
+    told = "; ".join(f"{'.'.join(map(str, e['loc'][1:])) or 'body'}: {e['msg']}" for e in error.errors()[:10])
+    return answer(422, "invalid-input", "Invalid input", told)
+
+
+def _http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
+    return answer(error.status_code, "http", str(error.detail), f"{request.method} {request.url.path}: {error.detail}")
+
+
+class Border:
+    """The border of the process: an unexpected error becomes a problem and goes no further.
+
+    Starlette's own handler would raise it again, and its traceback, which may quote a user's text, would be logged.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self.app(scope, receive, send)
+        except Exception as error:
+            logger.error("unexpected error", error=type(error).__name__, path=scope.get("path"), at=_place(error))
+            detail = "Something went wrong on our side; it is logged."
+            await answer(500, "internal", "Internal error", detail)(scope, receive, send)
+
+
+def _place(error: Exception) -> str:
+    """File and line where it was raised: enough to find it, and nothing of what it was about."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno}" if frames else "?"

@@ -1,0 +1,38 @@
+"""POST /api/feedback."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from millrace.feedback import Feedback, give
+from millrace.policies import training_policy
+from pydantic import BaseModel, Field
+
+from functions import parts
+from functions.gateway.caller import Editor
+from functions.gateway.shapes import settings
+from functions.observability import logger
+
+router = APIRouter(tags=["feedback"])
+
+
+class Request(BaseModel):
+    decision_id: str = Field(min_length=1, max_length=64, pattern="^[^#]+$")
+    edited_text: str | None = None
+    rating: int | None = Field(None, ge=1, le=5)
+
+
+class Response(BaseModel):
+    decision_id: str
+    data_point_id: str | None
+    """What the correction became; absent for a rating."""
+
+
+@router.post("/api/feedback", summary="Rate or correct an answer; a correction becomes training data")
+def feedback(request: Request, caller: Editor) -> Response:
+    point = give(parts.corpus(settings), caller, Feedback(**request.model_dump()))
+    if point is not None:
+        policy = training_policy(parts.table(settings), caller, settings.train_threshold)
+        job = parts.training(settings).begin_if_due(caller, policy.threshold, policy.strategy)
+        if job is not None:
+            logger.info("training begun by policy", job_id=job.id)
+    return Response(decision_id=request.decision_id, data_point_id=point.id if point else None)

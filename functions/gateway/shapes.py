@@ -1,0 +1,30 @@
+"""Shapes that several routes share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Generic, TypeVar
+
+from fastapi import Query
+from millrace.settings import Gateway
+from pydantic import BaseModel
+
+settings = Gateway.from_env()
+
+T = TypeVar("T")
+
+
+class Page(BaseModel, Generic[T]):
+    """Newest first; `next` is the cursor of the page after this one."""
+
+    items: list[T]
+    next: str | None = None
+
+
+class Reason(BaseModel):
+    code: str
+    text: str
+
+
+Limit = Annotated[int, Query(ge=1, le=100)]
+Cursor = Annotated[str | None, Query(max_length=2048)]
+Figures = dict[str, Any]

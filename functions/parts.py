@@ -1,0 +1,73 @@
+"""The use-cases, put together from a function's settings; once per process."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from millrace import aws
+from millrace.artifacts import Store
+from millrace.catalogue import Catalogue
+from millrace.corpus import Corpus
+from millrace.deployment import Deployment
+from millrace.intake import Intake
+from millrace.jobs import Jobs
+from millrace.registry import Registry
+from millrace.serving import Serving
+from millrace.settings import Steps, Storage
+from millrace.settings import Training as TrainingSettings
+from millrace.table import Table
+from millrace.training import Pipeline, Training
+
+
+@cache
+def table(settings: Storage) -> Table:
+    return Table(aws.dynamodb(), settings.table)
+
+
+@cache
+def store(settings: Storage) -> Store:
+    return Store(aws.s3(), settings.data_bucket)
+
+
+def corpus(settings: Storage) -> Corpus:
+    return Corpus(table(settings), store(settings))
+
+
+def jobs(settings: TrainingSettings) -> Jobs:
+    return Jobs(table(settings), settings.train_machine, aws.stepfunctions(), aws.sagemaker())
+
+
+def training(settings: TrainingSettings) -> Training:
+    return Training(corpus(settings), jobs(settings))
+
+
+def registry(settings: Storage) -> Registry:
+    return Registry(table(settings))
+
+
+def catalogue(settings: Storage) -> Catalogue:
+    return Catalogue(table(settings))
+
+
+def intake(settings: Storage) -> Intake:
+    return Intake(table(settings), corpus(settings), store(settings), aws.s3())
+
+
+def pipeline(settings: Steps) -> Pipeline:
+    return Pipeline(settings, corpus(settings), store(settings), jobs(settings), registry(settings))
+
+
+def serving(settings: Steps) -> Serving:
+    instance_type = settings.instance_type or "ml.c7i.xlarge"
+    return Serving(
+        aws.sagemaker(),
+        settings.stage,
+        settings.images["serve"],
+        settings.training_role,
+        settings.kms_key,
+        instance_type,
+    )
+
+
+def deployment(settings: Steps) -> Deployment:
+    return Deployment(pipeline(settings), serving(settings), catalogue(settings))

@@ -1,0 +1,19 @@
+"""What every step of the state machine is given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from millrace.settings import Steps
+from millrace.tenants import Tenant
+
+from functions import parts
+
+settings = Steps.from_env()
+
+
+def subject(event: dict[str, Any]) -> tuple[Tenant, str, int]:
+    """Tenant, job and attempt of this execution."""
+    active = parts.jobs(settings).locate(event["job_id"])
+    tier = {"tier": active["tier"]} if active else {}
+    return Tenant(event["tenant"], **tier), event["job_id"], int(event["attempt"])

@@ -1,0 +1,12 @@
+"""gate: may this candidate go on? `subject` is adapter or gguf."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from functions import parts
+from functions.steps.common import settings, subject
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    return {"passed": parts.pipeline(settings).gate(*subject(event), event["subject"]).passed}

@@ -1,0 +1,12 @@
+"""register: the version becomes ready, with figures, artifacts and lineage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from functions import parts
+from functions.steps.common import settings, subject
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    return {"model_id": parts.pipeline(settings).register(*subject(event)).id}

@@ -1,0 +1,76 @@
+"""Bytes with hashes: the data bucket's objects. AWS: S3.
+
+SHA-256 is sent with every write (S3 checks it) and checked on every read of a content-addressed object.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from . import aws
+from .errors import Corrupt, NotFound, TooLarge
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+READ_LIMIT_BYTES = 32 * 1024 * 1024
+"""What a function reads whole into memory at most."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """One bucket."""
+
+    client: S3Client
+    bucket: str
+
+    def put(self, key: str, body: bytes, content_type: str = "application/octet-stream") -> str:
+        """Write one object; its SHA-256 in hex."""
+        digest = hashlib.sha256(body)
+        with aws.mapped(f"Writing {key}"):
+            self.client.put_object(
+                Bucket=self.bucket,
+                Key=key,
+                Body=body,
+                ContentType=content_type,
+                ChecksumSHA256=base64.b64encode(digest.digest()).decode(),
+            )
+        return digest.hexdigest()
+
+    def put_json(self, key: str, value: Any) -> str:
+        return self.put(key, orjson.dumps(value, option=orjson.OPT_INDENT_2), "application/json")
+
+    def get(self, key: str, sha256: str | None = None, limit_bytes: int = READ_LIMIT_BYTES) -> bytes:
+        """Read one object whole. NotFound, TooLarge, or Corrupt where the hash differs."""
+        with aws.mapped(f"Reading {key}"):
+            answer = self.client.get_object(Bucket=self.bucket, Key=key)
+            if answer["ContentLength"] > limit_bytes:
+                raise TooLarge(f"{key} has {answer['ContentLength']} bytes; at most {limit_bytes} are read at once.")
+            body = answer["Body"].read()
+        if sha256 is not None and hashlib.sha256(body).hexdigest() != sha256:
+            raise Corrupt(f"{key} does not have the SHA-256 {sha256[:12]} that it was written with.")
+        return body
+
+    def get_json(self, key: str) -> Any:
+        return orjson.loads(self.get(key))
+
+    def exists(self, key: str) -> bool:
+        try:
+            with aws.mapped(f"Looking for {key}"):
+                self.client.head_object(Bucket=self.bucket, Key=key)
+        except NotFound:
+            return False
+        return True
+
+    def uri(self, key: str) -> str:
+        return f"s3://{self.bucket}/{key}"
+
+
+def key_of(uri: str) -> str:
+    """The key in s3://bucket/key."""
+    return uri.removeprefix("s3://").split("/", 1)[1]

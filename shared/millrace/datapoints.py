@@ -1,0 +1,70 @@
+"""One example of a source text and what it should become. Pure.
+
+A data point is immutable and named by its content, so that the same pair is the same data point wherever it came
+from. An answer of ours is salted with its decision: it is an event, not yet an example.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+MAX_TEXT = 20_000
+"""Characters on either side of a pair."""
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+_VALIDATION_FROM, _TEST_FROM = 80, 90  # percent of the hash space: 80 train, 10 validation, 10 test
+
+
+class Origin(StrEnum):
+    ANSWER = "answer"
+    """Captured; trains nothing until somebody corrects it."""
+    DROP = "drop"
+    EDIT = "edit"
+    """Somebody's correction of an answer: the best there is."""
+
+    @property
+    def trains(self) -> bool:
+        return self is not Origin.ANSWER
+
+
+@dataclass(frozen=True)
+class DataPoint:
+    id: str
+    origin: Origin
+    source: str
+    target: str
+    created_at: str
+    origin_ref: str
+    """`<drop id>#<line>` of a drop, the decision id of an answer or an edit."""
+    model_id: str | None = None
+    scores: dict[str, Any] = field(default_factory=dict)
+    decision: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_item(cls, item: dict[str, Any]) -> DataPoint:
+        known = {name: item[name] for name in cls.__dataclass_fields__ if name in item}
+        return cls(**{**known, "origin": Origin(item["origin"])})
+
+
+def content_id(source: str, target: str, salt: str = "") -> str:
+    """`dp` and 26 hex digits of SHA-256 over both texts; lengths are hashed too, so texts cannot shift between."""
+    digest = hashlib.sha256()
+    for part in (salt, source, target):
+        raw = part.encode("utf-8", "surrogatepass")
+        digest.update(len(raw).to_bytes(8, "big") + raw)
+    return "dp" + digest.hexdigest()[:26]
+
+
+def split_of(source: str) -> Split:
+    """Fixed by the source alone: no text is ever on both sides of a split."""
+    bucket = int.from_bytes(hashlib.sha256(" ".join(source.split()).casefold().encode()).digest()[:4], "big") % 100
+    if bucket >= _TEST_FROM:
+        return "test"
+    return "validation" if bucket >= _VALIDATION_FROM else "train"

@@ -1,0 +1,57 @@
+"""From a registered version to one that answers: the endpoint, then the registry, then the catalogue. AWS: through
+what it is handed. Every step may be repeated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .catalogue import Catalogue, Entry
+from .errors import Conflict, DeploymentFailed
+from .jobs import Job
+from .models import Model
+from .serving import Serving, Status
+from .tenants import Tenant
+from .training import Pipeline
+
+
+@dataclass(frozen=True)
+class Deployment:
+    pipeline: Pipeline
+    serving: Serving
+    catalogue: Catalogue
+
+    def start(self, tenant: Tenant, job_id: str) -> str:
+        """The endpoint's name; it comes up meanwhile."""
+        job, model = self._subject(tenant, job_id)
+        return self.serving.start(tenant, model, self.pipeline.model_uri(tenant, job))
+
+    def check(self, tenant: Tenant, job_id: str) -> Status:
+        """Where the endpoint stands; once it serves, the version is active and the catalogue knows it."""
+        _, model = self._subject(tenant, job_id)
+        status, reason = self.serving.status(tenant, model)
+        if status == "failed":
+            raise DeploymentFailed(f"The endpoint of {model.id} did not come up: {reason}.")
+        if status == "in_service":
+            self._publish(tenant, model)
+        return status
+
+    def _publish(self, tenant: Tenant, model: Model) -> None:
+        registry = self.pipeline.registry
+        registry.activate(tenant, model)
+        self.catalogue.publish(
+            tenant,
+            Entry(
+                id=model.id,
+                provider="own",
+                endpoint=self.serving.endpoint_name(tenant, model),
+                instruction=str(model.hyperparameters.get("instruction", "")),
+                fit=model.fit,
+                metrics=model.metrics,
+            ),
+        )
+
+    def _subject(self, tenant: Tenant, job_id: str) -> tuple[Job, Model]:
+        job = self.pipeline.jobs.get(tenant, job_id)
+        if job.model_id is None:
+            raise Conflict(f"Training job {job_id} has no model version to deploy.")
+        return job, self.pipeline.registry.get(tenant, job.model_id)

@@ -1,0 +1,195 @@
+"""Reading a dropped file: bytes in, rows and refusals out, each with the line it began on. Pure.
+
+Every record of the file is either a Row or a Refusal, never both and never neither. CSV with a header; columns by
+their usual names. A record that cannot be read costs its own line, never the lines after it.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from .datapoints import MAX_TEXT
+
+SOURCE_NAMES = ("prompt", "input", "source", "ai_text", "original", "before", "draft", "ai")
+TARGET_NAMES = ("completion", "output", "target", "humanized_text", "rewritten", "after", "final", "human")
+MAX_LINE_BYTES = 8 * 1024 * 1024
+MAX_RECORD_LINES = 256
+"""A quoted cell that is still open after so many lines is an unbalanced quote, not a cell."""
+
+
+@dataclass(frozen=True)
+class Row:
+    line: int
+    source: str
+    target: str
+
+
+@dataclass(frozen=True)
+class Refusal:
+    line: int
+    reason: str
+
+
+class _Bad(Exception):
+    """This record cannot be used; the message says why."""
+
+
+class _Open(Exception):
+    """A quote is still open at the end of the text."""
+
+
+@dataclass(frozen=True)
+class _Line:
+    number: int
+    text: str | None
+    reason: str = ""
+
+
+def read_csv(chunks: Iterable[bytes]) -> Iterator[Row | Refusal]:
+    """Rows and refusals of a CSV or TSV file, in order, in memory bounded by the longest record."""
+    lines = _Lines(chunks)
+    header = _header(lines)
+    if isinstance(header, Refusal):
+        yield header
+        yield from (
+            Refusal(line.number, "the file has no usable header") for line in lines if (line.text or "?").strip()
+        )
+        return
+    delimiter, source, target, width = header
+    for line in lines:
+        if line.text is not None and not line.text.strip():
+            continue
+        try:
+            cells = _record(line, lines, delimiter)
+            yield _row(line.number, cells, source, target, width)
+        except _Bad as bad:
+            yield Refusal(line.number, str(bad))
+
+
+def _row(line: int, cells: list[str], source: int, target: int, width: int) -> Row:
+    if len(cells) != width:
+        raise _Bad(f"{len(cells)} columns where the header has {width}")
+    before, after = cells[source].strip(), cells[target].strip()
+    for name, text in (("source", before), ("target", after)):
+        if not text:
+            raise _Bad(f"the {name} is empty")
+        if len(text) > MAX_TEXT:
+            raise _Bad(f"the {name} has {len(text):,} characters; at most {MAX_TEXT:,} are taken")
+    if before == after:
+        raise _Bad("source and target are the same")
+    return Row(line, before, after)
+
+
+def _header(lines: _Lines) -> tuple[str, int, int, int] | Refusal:
+    first = next((line for line in lines if line.text is None or line.text.strip()), None)
+    if first is None:
+        return Refusal(1, "the file is empty")
+    try:
+        delimiter = _delimiter(first.text or "")
+        names = [name.strip().casefold() for name in _record(first, lines, delimiter)]
+        return delimiter, _column(names, SOURCE_NAMES, "source"), _column(names, TARGET_NAMES, "target"), len(names)
+    except _Bad as bad:
+        return Refusal(first.number, str(bad))
+
+
+def _delimiter(header: str) -> str:
+    return max(",\t;", key=header.count)
+
+
+def _column(names: list[str], known: tuple[str, ...], role: str) -> int:
+    for name in known:
+        if name in names:
+            return names.index(name)
+    shown = ", ".join(names)[:200]
+    raise _Bad(f"no {role} column: name one of the columns {', '.join(known)} (the header has: {shown})")
+
+
+def _record(first: _Line, lines: _Lines, delimiter: str) -> list[str]:
+    """The cells of the record that begins on this line; takes further lines while a quoted cell is open."""
+    text = _usable(first)
+    taken: list[_Line] = []
+    while True:
+        try:
+            return _cells(text, delimiter)
+        except _Open:
+            following = next(lines, None)
+            if following is not None:
+                taken.append(following)
+            if following is None or following.text is None or len(taken) >= MAX_RECORD_LINES:
+                lines.give_back(taken)
+                raise _Bad("a quote is opened and not closed") from None
+            text += "\n" + following.text
+        except _Bad:
+            lines.give_back(taken)
+            raise
+
+
+def _usable(line: _Line) -> str:
+    if line.text is None:
+        raise _Bad(line.reason)
+    if "\0" in line.text:
+        raise _Bad("a NUL character")
+    return line.text
+
+
+def _cells(text: str, delimiter: str) -> list[str]:
+    csv.field_size_limit(MAX_LINE_BYTES * 2)
+    try:
+        return next(csv.reader([text], delimiter=delimiter, strict=True), [])
+    except csv.Error as error:
+        if "unexpected end of data" in str(error):
+            raise _Open from None
+        raise _Bad(f"not CSV: {error}") from None
+
+
+class _Lines(Iterator[_Line]):
+    """Physical lines of a byte stream with their numbers; a line can be given back."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._source = _decoded(_split(chunks))
+        self._returned: deque[_Line] = deque()
+
+    def __next__(self) -> _Line:
+        return self._returned.popleft() if self._returned else next(self._source)
+
+    def give_back(self, lines: list[_Line]) -> None:
+        self._returned.extendleft(reversed(lines))
+
+
+def _decoded(raw_lines: Iterable[tuple[int, bytes | None]]) -> Iterator[_Line]:
+    for number, raw in raw_lines:
+        if raw is None:
+            yield _Line(number, None, f"a line of more than {MAX_LINE_BYTES // 1024 // 1024} MB")
+            continue
+        try:
+            yield _Line(number, raw.decode("utf-8-sig" if number == 1 else "utf-8"))
+        except UnicodeDecodeError as error:
+            at = f"byte 0x{raw[error.start]:02X} at position {error.start + 1}"
+            yield _Line(number, None, f"not UTF-8 ({at}); save the file as UTF-8")
+
+
+def _split(chunks: Iterable[bytes]) -> Iterator[tuple[int, bytes | None]]:
+    """Lines without their ends; None for one longer than the limit, whose bytes are dropped as they come."""
+    number, pending, overlong = 1, b"", False
+    for chunk in _as_utf8(chunks):
+        *whole, rest = (pending + chunk).split(b"\n")
+        for line in whole:
+            yield number, None if overlong or len(line) > MAX_LINE_BYTES else line.removesuffix(b"\r")
+            number, overlong = number + 1, False
+        overlong = overlong or len(rest) > MAX_LINE_BYTES
+        pending = b"" if overlong else rest
+    if pending or overlong:
+        yield number, None if overlong else pending.removesuffix(b"\r")
+
+
+def _as_utf8(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """UTF-16 with a byte order mark, as spreadsheets write it, becomes UTF-8; everything else passes."""
+    decoder: codecs.IncrementalDecoder | None = None
+    for number, chunk in enumerate(chunks):
+        if number == 0 and chunk[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            decoder = codecs.getincrementaldecoder("utf-16")(errors="replace")
+        yield decoder.decode(chunk).encode("utf-8", "replace") if decoder else chunk

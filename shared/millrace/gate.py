@@ -1,0 +1,103 @@
+"""The gate: may this candidate serve? Pure: figures in, a verdict with its reasons out.
+
+Figures are those of `millrace.evaluation` on the held-out split, flat numbers by name. A figure that a threshold
+needs and that is missing refuses the candidate: what was not measured was not met.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Subject = Literal["adapter", "gguf"]
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """`metric` lies at or above `minimum`, and at or below `maximum`, where they are given."""
+
+    metric: str
+    says: str
+    minimum: float | None = None
+    maximum: float | None = None
+    above: float | None = None
+    """Strictly greater."""
+
+    def met(self, value: float) -> bool:
+        if not math.isfinite(value):
+            return False
+        return (
+            (self.minimum is None or value >= self.minimum)
+            and (self.maximum is None or value <= self.maximum)
+            and (self.above is None or value > self.above)
+        )
+
+    @property
+    def bound(self) -> str:
+        parts = ((">=", self.minimum), ("<=", self.maximum), (">", self.above))
+        return " and ".join(f"{sign} {value:g}" for sign, value in parts if value is not None)
+
+
+_TASK = (
+    Threshold("examples", "held-out pairs that were judged", minimum=4),
+    Threshold("content_kept_rate", "answers that keep the content", minimum=0.8),
+    Threshold("edit_rate", "answers that make the asked-for edit", minimum=0.5),
+    Threshold("edit_gain_low", "lower end of the 95 % interval of the gain over the base", above=0.0),
+)
+THRESHOLDS: dict[Subject, tuple[Threshold, ...]] = {
+    "adapter": (*_TASK, Threshold("loss_ratio", "held-out loss over the base's", maximum=0.7)),
+    "gguf": (*_TASK, Threshold("parity_passed", "parity with the 16-bit model", minimum=1.0)),
+}
+
+NOT_WORSE_BY = {"content_kept_rate": 0.05, "edit_rate": 0.05}
+"""How far a candidate may fall behind the incumbent on the same held-out split."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    metric: str
+    value: float | None
+    bound: str
+    met: bool
+    text: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    passed: bool
+    findings: tuple[Finding, ...]
+
+    @property
+    def reasons(self) -> list[dict[str, str]]:
+        """Why it was refused: one reason for each bound that was missed."""
+        return [{"code": f"gate.{f.metric}", "text": f.text} for f in self.findings if not f.met]
+
+    def to_dict(self) -> dict[str, Any]:
+        findings = [vars(finding) for finding in self.findings]
+        return {"passed": self.passed, "findings": findings, "reasons": self.reasons}
+
+
+def judge(
+    subject: Subject,
+    figures: Mapping[str, float],
+    incumbent: Mapping[str, float] | None = None,
+    overrides: Mapping[str, float] | None = None,
+) -> Verdict:
+    """`incumbent`: figures of the model that serves now, on the same split. `overrides`: minimum by metric name."""
+    findings = [_against(t, figures.get(t.metric), (overrides or {}).get(t.metric)) for t in THRESHOLDS[subject]]
+    for metric, slack in NOT_WORSE_BY.items() if incumbent else ():
+        if incumbent and metric in incumbent:
+            floor = Threshold(metric, "not worse than the serving model", minimum=incumbent[metric] - slack)
+            findings.append(_against(floor, figures.get(metric), None))
+    return Verdict(all(f.met for f in findings), tuple(findings))
+
+
+def _against(threshold: Threshold, value: float | None, minimum: float | None) -> Finding:
+    if minimum is not None and threshold.minimum is not None:
+        threshold = Threshold(threshold.metric, threshold.says, minimum, threshold.maximum, threshold.above)
+    met = value is not None and threshold.met(value)
+    shown = "was not measured" if value is None else f"is {value:.3g}"
+    text = f"{threshold.metric} ({threshold.says}) {shown}; asked for: {threshold.bound}"
+    return Finding(threshold.metric, value, threshold.bound, met, text)

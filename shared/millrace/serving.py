@@ -1,0 +1,95 @@
+"""Putting a model behind an endpoint. AWS: SageMaker.
+
+One endpoint a tenant and model name; a new version is a new model and configuration under derived names, and the
+endpoint moves over to it. Every call may be repeated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from botocore.exceptions import ClientError
+
+from . import aws
+from .errors import MillraceError
+from .models import Model
+from .tenants import Tenant
+
+if TYPE_CHECKING:
+    from mypy_boto3_sagemaker import SageMakerClient
+
+Status = Literal["creating", "in_service", "failed"]
+
+
+@dataclass(frozen=True)
+class Serving:
+    sagemaker: SageMakerClient
+    stage: str
+    image: str
+    role: str
+    kms_key: str
+    instance_type: str
+
+    def endpoint_name(self, tenant: Tenant, model: Model) -> str:
+        return f"millrace-{self.stage}-{tenant.id}-{model.name}"[:63].rstrip("-")
+
+    def start(self, tenant: Tenant, model: Model, model_uri: str) -> str:
+        """Begin to serve this version; the endpoint's name."""
+        endpoint = self.endpoint_name(tenant, model)
+        version = f"{endpoint[:56].rstrip('-')}-{model.version}"
+        source = {"S3Uri": model_uri, "S3DataType": "S3Prefix", "CompressionType": "None"}
+        self._once(
+            self.sagemaker.create_model,
+            ModelName=version,
+            PrimaryContainer={"Image": self.image, "ModelDataSource": {"S3DataSource": source}},
+            ExecutionRoleArn=self.role,
+            EnableNetworkIsolation=True,
+        )
+        variant = {
+            "VariantName": "main",
+            "ModelName": version,
+            "InitialInstanceCount": 1,
+            "InstanceType": self.instance_type,
+        }
+        self._once(
+            self.sagemaker.create_endpoint_config,
+            EndpointConfigName=version,
+            ProductionVariants=[variant],
+            KmsKeyId=self.kms_key,
+        )
+        if not self._once(self.sagemaker.create_endpoint, EndpointName=endpoint, EndpointConfigName=version):
+            self._move_over(endpoint, version)
+        return endpoint
+
+    def status(self, tenant: Tenant, model: Model) -> tuple[Status, str]:
+        """Where the endpoint stands with this version, and the reason where it failed."""
+        endpoint = self.endpoint_name(tenant, model)
+        with aws.mapped(f"Asking for {endpoint}"):
+            told = self.sagemaker.describe_endpoint(EndpointName=endpoint)
+        if told["EndpointStatus"] == "InService":
+            return "in_service", ""
+        if told["EndpointStatus"] in ("Failed", "RollingBack", "UpdateRollbackFailed", "OutOfService"):
+            return "failed", str(told.get("FailureReason", told["EndpointStatus"]))
+        return "creating", ""
+
+    def _move_over(self, endpoint: str, config: str) -> None:
+        with aws.mapped(f"Asking for {endpoint}"):
+            told = self.sagemaker.describe_endpoint(EndpointName=endpoint)
+        if told["EndpointConfigName"] == config:
+            return
+        with aws.mapped(f"Updating {endpoint}"):
+            self.sagemaker.update_endpoint(EndpointName=endpoint, EndpointConfigName=config)
+
+    @staticmethod
+    def _once(call: Any, **arguments: Any) -> bool:
+        """Create; False where it exists already."""
+        try:
+            with aws.mapped("Deploying"):
+                call(**arguments)
+        except MillraceError as error:
+            cause = error.__cause__
+            if isinstance(cause, ClientError) and "exist" in str(cause).lower():
+                return False
+            raise
+        return True

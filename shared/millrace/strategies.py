@@ -1,0 +1,97 @@
+"""What can be trained, where, and with which hyperparameters: the containers' own strategy.json files, gathered.
+
+Pure. `STRATEGIES` is read from files beside this module that the assets carry; a container's strategy.json is the
+only place where a strategy is described.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from .errors import InvalidInput
+
+MIN_TRAIN_PAIRS = 40
+"""Fewer rows in the training split than this teach a model nothing that a gate could measure."""
+
+_ROOT = Path(__file__).parents[2] / "training_containers"
+_CARRIED = Path(__file__).parent / "strategies.d"
+"""In an asset: <container>.json, copied there when it is built."""
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "integer": (int,),
+    "number": (int, float),
+    "string": (str,),
+    "boolean": (bool,),
+    "array": (list,),
+}
+
+
+@dataclass(frozen=True)
+class Strategy:
+    name: str
+    container: str
+    kind: str
+    """`strategy` can be asked for; `step` is a stage of the pipeline."""
+    title: str
+    hyperparameters: Mapping[str, Mapping[str, Any]]
+    """JSON schema of each: type, minimum, maximum, enum, default, description."""
+    resources: Mapping[str, Any]
+
+    def settle(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Defaults with the user's values over them. InvalidInput names what is unknown or out of bounds."""
+        unknown = sorted(set(given) - set(self.hyperparameters))
+        if unknown:
+            known = ", ".join(sorted(self.hyperparameters))
+            raise InvalidInput(f"{self.name} has no hyperparameter {', '.join(unknown)}; it has {known}.")
+        for name, value in given.items():
+            _check(self.name, name, value, self.hyperparameters[name])
+        defaults = {name: schema["default"] for name, schema in self.hyperparameters.items() if "default" in schema}
+        return defaults | dict(given)
+
+
+def _check(strategy: str, name: str, value: Any, schema: Mapping[str, Any]) -> None:
+    kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    types = tuple(t for kind in kinds for t in _TYPES.get(kind, ()))
+    good = (value is None and "null" in kinds) or (
+        isinstance(value, types) and (not isinstance(value, bool) or "boolean" in kinds)
+    )
+    if not good:
+        raise InvalidInput(f"{strategy}: {name} is of type {' or '.join(kinds)}, not {value!r}.")
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if isinstance(value, (int, float)) and ((low is not None and value < low) or (high is not None and value > high)):
+        raise InvalidInput(f"{strategy}: {name} lies between {low} and {high}, not at {value}.")
+    if "enum" in schema and value not in schema["enum"]:
+        raise InvalidInput(f"{strategy}: {name} is one of {', '.join(map(str, schema['enum']))}, not {value!r}.")
+
+
+@cache
+def strategies() -> dict[str, Strategy]:
+    """Every strategy and step of every container, by name."""
+    files = sorted(_CARRIED.glob("*.json")) or sorted(_ROOT.glob("*/strategy.json"))
+    found: dict[str, Strategy] = {}
+    for path in files:
+        described = json.loads(path.read_text())
+        container = path.stem if path.parent == _CARRIED else path.parent.name
+        for name, entry in described["strategies"].items():
+            found[name] = Strategy(
+                name=name,
+                container=container,
+                kind=entry["kind"],
+                title=entry.get("title", name),
+                hyperparameters=entry["hyperparameters"],
+                resources=entry["resources"],
+            )
+    return found
+
+
+def find(name: str) -> Strategy:
+    known = strategies()
+    if name not in known or known[name].kind != "strategy":
+        names = ", ".join(sorted(n for n, s in known.items() if s.kind == "strategy"))
+        raise InvalidInput(f"There is no strategy {name!r}; there is {names}.")
+    return known[name]

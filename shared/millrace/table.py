@@ -1,0 +1,272 @@
+"""The one DynamoDB table: typed reads, conditional writes that survive a lost reply, pages. AWS: DynamoDB.
+
+Every conditional write carries an operation id in the item (`op`). Where the condition fails and the standing item
+bears our own id, the write had won and only its reply was lost.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Literal
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from botocore.exceptions import ClientError
+
+from . import aws
+from .errors import Conflict, InvalidInput
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+Item = dict[str, Any]
+INDEX = "by_time"
+MAX_PAGE = 100
+
+_serialize = TypeSerializer().serialize
+_deserialize = TypeDeserializer().deserialize
+
+
+def encode(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Python to DynamoDB's typed JSON. Floats become numbers by their shortest text; None is left out."""
+    return {k: _serialize(_to_decimal(v)) for k, v in item.items() if v is not None}
+
+
+def decode(raw: Mapping[str, Any]) -> Item:
+    return {k: _from_decimal(_deserialize(v)) for k, v in raw.items()}
+
+
+@dataclass(frozen=True)
+class Write:
+    """One part of a transaction: a put, an update or a delete with its condition.
+
+    `expect` names attributes and the values they must have; None means the attribute must be absent.
+    """
+
+    kind: Literal["put", "update", "delete"]
+    pk: str
+    sk: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    add: Mapping[str, int | float] = field(default_factory=dict)
+    expect: Mapping[str, Any] = field(default_factory=dict)
+    new: bool = False
+    """The item must not exist yet."""
+
+
+@dataclass(frozen=True)
+class Table:
+    client: DynamoDBClient
+    name: str
+
+    def get(self, pk: str, sk: str) -> Item | None:
+        with aws.mapped(f"Reading {pk}"):
+            raw = self.client.get_item(TableName=self.name, Key=encode({"pk": pk, "sk": sk}), ConsistentRead=True)
+        return decode(raw["Item"]) if "Item" in raw else None
+
+    def put(self, item: Item) -> None:
+        with aws.mapped(f"Writing {item['pk']}"):
+            self.client.put_item(TableName=self.name, Item=encode(item))
+
+    def put_new(self, item: Item) -> Item:
+        """Put unless something stands there; returns what stands afterwards, ours or the earlier one."""
+        try:
+            with aws.mapped(f"Writing {item['pk']}"):
+                try:
+                    self.client.put_item(
+                        TableName=self.name,
+                        Item=encode(item),
+                        ConditionExpression="attribute_not_exists(pk)",
+                        ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                    )
+                except self.client.exceptions.ConditionalCheckFailedException as error:
+                    raise _Standing(error) from error
+        except _Standing as standing:
+            return standing.item or self.get(item["pk"], item["sk"]) or item
+        return item
+
+    def update(self, write: Write, op: str) -> Item:
+        """Apply one conditional update; the item afterwards. Conflict where the condition does not hold."""
+        arguments = _update_arguments(write, op)
+        try:
+            with aws.mapped(f"Updating {write.pk}"):
+                try:
+                    raw = self.client.update_item(
+                        TableName=self.name,
+                        ReturnValues="ALL_NEW",
+                        ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                        **arguments,
+                    )
+                except self.client.exceptions.ConditionalCheckFailedException as error:
+                    raise _Standing(error) from error
+        except _Standing as standing:
+            item = standing.item or self.get(write.pk, write.sk) or {}
+            if item.get("op") == op:
+                return item
+            raise Conflict(f"{write.pk} changed meanwhile.") from standing
+        return decode(raw["Attributes"])
+
+    def transact(self, writes: Sequence[Write], op: str) -> None:
+        """All or nothing. Conflict where a condition does not hold; a repeat with the same `op` is a success."""
+        items: list[Any] = [self._part(write, op) for write in writes]
+        try:
+            with aws.mapped("A transaction"):
+                try:
+                    self.client.transact_write_items(TransactItems=items)
+                except self.client.exceptions.TransactionCanceledException as error:
+                    raise _Standing(error) from error
+        except _Standing as standing:
+            first = self.get(writes[0].pk, writes[0].sk)
+            if first is not None and first.get("op") == op:
+                return
+            raise Conflict(f"{writes[0].pk} changed meanwhile.") from standing
+
+    def query(self, pk: str, limit: int = 1000) -> list[Item]:
+        """Every item of one partition, up to `limit`."""
+        items: list[Item] = []
+        start: dict[str, Any] = {}
+        while len(items) < limit:
+            with aws.mapped(f"Reading {pk}"):
+                raw = self.client.query(
+                    TableName=self.name,
+                    KeyConditionExpression="pk = :pk",
+                    ExpressionAttributeValues=encode({":pk": pk}),
+                    ConsistentRead=True,
+                    **start,
+                )
+            items += [decode(item) for item in raw["Items"]]
+            if "LastEvaluatedKey" not in raw:
+                break
+            start = {"ExclusiveStartKey": raw["LastEvaluatedKey"]}
+        return items[:limit]
+
+    def page(self, list_pk: str, limit: int, cursor: str | None = None) -> tuple[list[Item], str | None]:
+        """One page of a list, newest first, and the cursor of the next."""
+        start = {"ExclusiveStartKey": encode(_open_cursor(cursor, list_pk))} if cursor else {}
+        with aws.mapped(f"Listing {list_pk}"):
+            raw = self.client.query(
+                TableName=self.name,
+                IndexName=INDEX,
+                KeyConditionExpression="list_pk = :pk",
+                ExpressionAttributeValues=encode({":pk": list_pk}),
+                ScanIndexForward=False,
+                Limit=max(1, min(limit, MAX_PAGE)),
+                **start,  # type: ignore[arg-type]
+            )
+        last = raw.get("LastEvaluatedKey")
+        return [decode(item) for item in raw["Items"]], _close_cursor(decode(last)) if last else None
+
+    def all(self, list_pk: str) -> list[Item]:
+        """A whole list, newest first. For snapshots and tools, never for a request."""
+        items, cursor = self.page(list_pk, MAX_PAGE)
+        while cursor:
+            more, cursor = self.page(list_pk, MAX_PAGE, cursor)
+            items += more
+        return items
+
+    def _part(self, write: Write, op: str) -> dict[str, Any]:
+        if write.kind == "update":
+            return {"Update": {"TableName": self.name, **_update_arguments(write, op)}}
+        condition = _condition(write)
+        if write.kind == "delete":
+            key = encode({"pk": write.pk, "sk": write.sk})
+            return {"Delete": {"TableName": self.name, "Key": key, **condition}}
+        item = encode({**write.values, "pk": write.pk, "sk": write.sk, "op": op})
+        return {"Put": {"TableName": self.name, "Item": item, **condition}}
+
+
+class _Standing(Exception):
+    """A condition failed; `item` is what stood there, when DynamoDB said it."""
+
+    def __init__(self, error: ClientError) -> None:
+        raw = error.response.get("Item") or {}
+        self.item: Item = decode(raw) if isinstance(raw, dict) else {}
+        super().__init__(str(error))
+
+
+def _condition(write: Write) -> dict[str, Any]:
+    names: dict[str, str] = {}
+    values: Item = {}
+    parts = ["attribute_not_exists(pk)"] if write.new else []
+    for number, (name, value) in enumerate(write.expect.items()):
+        names[f"#e{number}"] = name
+        if value is None:
+            parts.append(f"attribute_not_exists(#e{number})")
+        elif isinstance(value, (list, tuple)):
+            keys = [f":e{number}_{i}" for i in range(len(value))]
+            values |= dict(zip(keys, value, strict=True))
+            parts.append(f"#e{number} IN ({', '.join(keys)})")
+        else:
+            values[f":e{number}"] = value
+            parts.append(f"#e{number} = :e{number}")
+    if not parts:
+        return {}
+    condition: dict[str, Any] = {"ConditionExpression": " AND ".join(parts)}
+    if names:
+        condition["ExpressionAttributeNames"] = names
+    if values:
+        condition["ExpressionAttributeValues"] = encode(values)
+    return condition
+
+
+def _update_arguments(write: Write, op: str) -> dict[str, Any]:
+    arguments = _condition(write)
+    names: dict[str, str] = dict(arguments.get("ExpressionAttributeNames", {}))
+    values: dict[str, Any] = dict(arguments.get("ExpressionAttributeValues", {}))
+    sets, removes, adds = [], [], []
+    for number, (name, value) in enumerate({**write.values, "op": op}.items()):
+        names[f"#s{number}"] = name
+        if value is None:
+            removes.append(f"#s{number}")
+            continue
+        values |= encode({f":s{number}": value})
+        sets.append(f"#s{number} = :s{number}")
+    for number, (name, amount) in enumerate(write.add.items()):
+        names[f"#a{number}"] = name
+        values |= encode({f":a{number}": amount})
+        adds.append(f"#a{number} :a{number}")
+    clauses = [("SET", sets), ("REMOVE", removes), ("ADD", adds)]
+    return arguments | {
+        "Key": encode({"pk": write.pk, "sk": write.sk}),
+        "UpdateExpression": " ".join(f"{verb} {', '.join(parts)}" for verb, parts in clauses if parts),
+        "ExpressionAttributeNames": names,
+        "ExpressionAttributeValues": values,
+    }
+
+
+def _close_cursor(key: Item) -> str:
+    return base64.urlsafe_b64encode(json.dumps(key, sort_keys=True).encode()).decode().rstrip("=")
+
+
+def _open_cursor(cursor: str, list_pk: str) -> Item:
+    """A cursor moves within its own list and nowhere else."""
+    try:
+        key: Item = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        good = set(key) == {"pk", "sk", "list_pk", "list_sk"} and all(isinstance(v, str) for v in key.values())
+    except (ValueError, TypeError, AttributeError):
+        good = False
+    if not good or key["list_pk"] != list_pk:
+        raise InvalidInput("That cursor is not one of this list; begin again without it.")
+    return key
+
+
+def _to_decimal(value: Any) -> Any:
+    if isinstance(value, float):
+        return Decimal(repr(value))
+    if isinstance(value, Mapping):
+        return {k: _to_decimal(v) for k, v in value.items() if v is not None}
+    if isinstance(value, (list, tuple)):
+        return [_to_decimal(v) for v in value]
+    return value
+
+
+def _from_decimal(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, dict):
+        return {k: _from_decimal(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_from_decimal(v) for v in value]
+    return value
