@@ -8,9 +8,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-# The kernel behind aws_cdk runs on whatever Node stands here; its banner about that is not for our users.
-os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "1")
-
 from aws_cdk import App
 
 from .bundle import ROOT

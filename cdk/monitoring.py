@@ -46,7 +46,6 @@ class Monitoring(Construct):
         stage: Stage,
         corpus: Corpus,
         training: settings.Training,
-        storage: settings.Storage,
     ) -> None:
         super().__init__(scope, id)
         self.stage = stage
@@ -61,7 +60,7 @@ class Monitoring(Construct):
             targets=[aws_events_targets.LambdaFunction(self.monitor, retry_attempts=0)],
         )
         self.progress = functions.function(
-            self, "progress", "functions.progress.handler.handler", storage, timeout_s=60, asynchronous=True
+            self, "progress", "functions.progress.handler.handler", training, timeout_s=60, asynchronous=True
         )
         self.training_log = self._training_log(corpus)
         self.topic = self._topic(corpus)

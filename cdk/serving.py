@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aws_cdk import ArnFormat, Stack, aws_iam
 from constructs import Construct
+from millrace.jobs import STAGES
 
 from .stage import Stage
 
@@ -22,13 +23,13 @@ class Serving(Construct):
         )
 
     def arns(self, *kinds: str) -> list[str]:
-        """Of everything of ours of these kinds in SageMaker: training-job, model, endpoint-config, endpoint."""
-        return [
-            Stack.of(self).format_arn(
-                service="sagemaker",
-                resource=kind,
-                resource_name=f"{self.stage.prefix}-*",
-                arn_format=ArnFormat.SLASH_RESOURCE_NAME,
-            )
-            for kind in kinds
-        ]
+        """Of everything of ours of these kinds in SageMaker: model, endpoint-config, endpoint."""
+        return [self._arn(kind, f"{self.stage.prefix}-*") for kind in kinds]
+
+    def training_jobs(self) -> list[str]:
+        """Of every job that a plan may name: <job>-<attempt>-<stage of the training>."""
+        return [self._arn("training-job", f"*-{stage}") for stage in STAGES]
+
+    def _arn(self, kind: str, name: str) -> str:
+        form = ArnFormat.SLASH_RESOURCE_NAME
+        return Stack.of(self).format_arn(service="sagemaker", resource=kind, resource_name=name, arn_format=form)

@@ -55,9 +55,7 @@ class Millrace(Stack):
         self.gateway = Gateway(self, "Gateway", self.functions, stage, self._of_gateway(), self._of_storage())
         self.ingestion = Ingestion(self, "Ingestion", self.functions, stage, self.corpus, self._of_ingest())
         self.training = Training(self, "Training", self.functions, stage, self._of_steps(), self.serving.role)
-        self.monitoring = Monitoring(
-            self, "Monitoring", self.functions, stage, self.corpus, self._of_training(), self._of_storage()
-        )
+        self.monitoring = Monitoring(self, "Monitoring", self.functions, stage, self.corpus, self._of_training())
         self.monitoring.watch(self.functions, self.gateway, self.ingestion, self.training)
         self._grant()
         self._tell()
@@ -134,10 +132,10 @@ class Millrace(Stack):
         for function in (self.gateway.function, self.ingestion.function, self.monitoring.monitor, *steps.values()):
             _may(function, READ_ITEMS + WRITE_ITEMS, table)
             _may(function, READ_OBJECTS + WRITE_OBJECTS, [tenants])
-        for name in ("plan", "gate", "register", "deploy"):
-            _may(steps[name], READ_OBJECTS, [base])
-            _may(steps[name], ["s3:ListBucket"], [corpus.data.bucket_arn])
+            # Without it S3 says "forbidden" where an object is missing.
+            _may(function, ["s3:ListBucket"], [corpus.data.bucket_arn])
         _may(self.ingestion.function, READ_OBJECTS, [corpus.drops.arn_for_objects(f"{DROP_PREFIX}*")])
+        _may(self.ingestion.function, ["s3:ListBucket"], [corpus.drops.bucket_arn])
         _may(self.gateway.function, ["secretsmanager:GetSecretValue"], [self.provider_keys.secret_arn])
         self._grant_jobs()
         self._grant_machine()
@@ -159,17 +157,15 @@ class Millrace(Stack):
             _may(function, ["states:StartExecution"], [machine])
         for function in (self.gateway.function, self.monitoring.monitor):
             _may(function, ["states:DescribeExecution", "states:StopExecution"], [executions])
-            _may(function, ["sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob"], arns("training-job"))
+            _may(function, ["sagemaker:StopTrainingJob"], self.serving.training_jobs())
         _may(self.gateway.function, ["sagemaker:InvokeEndpoint"], arns("endpoint"))
-        _may(self.monitoring.monitor, ["sagemaker:DescribeEndpoint"], arns("endpoint"))
-        _may(self.training.steps["conclude"], ["states:StartExecution"], [machine])
-        for verb in ("gate", "register"):
-            _may(self.training.steps[verb], ["sagemaker:DescribeTrainingJob"], arns("training-job"))
         deploys = self.training.steps["deploy"]
-        for noun, kind in (("Model", "model"), ("EndpointConfig", "endpoint-config"), ("Endpoint", "endpoint")):
-            verbs = [f"sagemaker:{verb}{noun}" for verb in ("Create", "Describe", "Delete")]
-            _may(deploys, [*verbs, "sagemaker:AddTags"], arns(kind))
-        _may(deploys, ["sagemaker:UpdateEndpoint", "sagemaker:InvokeEndpoint"], arns("endpoint", "endpoint-config"))
+        _may(deploys, ["sagemaker:CreateModel"], arns("model"))
+        _may(deploys, ["sagemaker:CreateEndpointConfig"], arns("endpoint-config"))
+        _may(deploys, ["sagemaker:CreateEndpoint", "sagemaker:UpdateEndpoint"], arns("endpoint", "endpoint-config"))
+        _may(deploys, ["sagemaker:DescribeEndpoint"], arns("endpoint"))
+        _may(deploys, ["kms:DescribeKey"], [self.corpus.key.key_arn])
+        self._may_create_grant(deploys)
         self._may_pass_role(deploys)
 
     def _grant_machine(self) -> None:
@@ -178,7 +174,7 @@ class Millrace(Stack):
         _may(
             machine,
             ["sagemaker:CreateTrainingJob", "sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob"],
-            self.serving.arns("training-job"),
+            self.serving.training_jobs(),
         )
         # How Step Functions learns that a .sync job has ended; the rule's name is AWS's.
         rule = self.format_arn(
@@ -186,8 +182,13 @@ class Millrace(Stack):
         )
         _may(machine, ["events:PutTargets", "events:PutRule", "events:DescribeRule"], [rule])
         _may(machine, [*USE_KEY, "kms:DescribeKey"], [key])
-        _may(machine, ["kms:CreateGrant"], [key], {"Bool": {"kms:GrantIsForAWSResource": "true"}})
+        self._may_create_grant(machine)
         self._may_pass_role(machine)
+
+    def _may_create_grant(self, grantee: aws_iam.IGrantable) -> None:
+        """SageMaker uses the key on behalf of who starts a job, for its volumes and results."""
+        for_aws = {"Bool": {"kms:GrantIsForAWSResource": "true"}}
+        _may(grantee, ["kms:CreateGrant"], [self.corpus.key.key_arn], for_aws)
 
     def _may_pass_role(self, grantee: aws_iam.IGrantable) -> None:
         to_sagemaker = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
@@ -200,7 +201,7 @@ class Millrace(Stack):
         below = {"StringLike": {"s3:prefix": [f"{TENANTS_PREFIX}*", f"{BASE_PREFIX}*"]}}
         _may(role, ["s3:ListBucket"], [corpus.data.bucket_arn], below)
         _may(role, [*USE_KEY, "kms:Encrypt", "kms:DescribeKey"], [corpus.key.key_arn])
-        _may(role, ["kms:CreateGrant"], [corpus.key.key_arn], {"Bool": {"kms:GrantIsForAWSResource": "true"}})
+        self._may_create_grant(role)
         logs = [
             self.format_arn(service="logs", resource="log-group", resource_name=name, arn_format=_COLON)
             for name in (f"{TRAINING_LOG}:*", f"/aws/sagemaker/Endpoints/{self.stage.prefix}-*:*")

@@ -102,7 +102,7 @@ def train(plan: str, *, role: str, key: str, then: str, otherwise: str, timeout_
         "TimeoutSeconds": timeout_s,
         "Retry": retry(SAGEMAKER_HICCUPS, interval_s=15, limit_s=300),
         "Catch": caught(otherwise),
-        "ResultSelector": {"status.$": "$.TrainingJobStatus"},
+        "ResultSelector": {name + ".$": "$." + name for name in ("TrainingJobStatus", "SecondaryStatus")},
         "ResultPath": result,
         "Next": then,
     }

@@ -85,8 +85,13 @@ def _job(name: str, part: str, parts: Parts, *, then: str) -> dict[str, State]:
             timeout_s=parts.job_limit_s,
             result=result,
         ),
-        ended: choose([equals(f"{result}.status", "Completed", then)], stopped),
-        stopped: _wrong("TrainingFailed", f"The job {part} was stopped before its result was complete."),
+        ended: choose([equals(f"{result}.TrainingJobStatus", "Completed", then)], stopped),
+        stopped: {
+            "Type": "Pass",
+            "Parameters": {"Error": "TrainingFailed", "Cause.$": f"States.JsonToString({result})"},
+            "ResultPath": "$.error",
+            "Next": FAILED,
+        },
     }
 
 
