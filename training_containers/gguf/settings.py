@@ -1,0 +1,79 @@
+"""What the job may be told and what comes in: hyperparameters, examples, the base's answers."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from millrace.errors import InvalidInput
+from millrace.text.prompt import user_message
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+
+class Settings(BaseModel):
+    """Hyperparameters with their bounds; strategy.json shows this model's schema."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    ladder: list[str] = Field(default=["Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M"], description="Quantisations to try")
+    kl_max: float = Field(default=0.05, gt=0, le=10, description="Highest mean KL divergence, nats per token")
+    top_token_agreement_min: float = Field(default=0.95, ge=0, le=1, description="Lowest share of equal top tokens")
+    task_drop_max: float = Field(default=0.05, ge=0, le=1, description="Most that a task rate may fall below F16's")
+    max_examples: int = Field(default=200, ge=1, le=5000, description="Test rows that are read")
+    reference_examples: int = Field(default=16, ge=1, le=500, description="Rows on which F16 is held against torch")
+    max_new_tokens: int = Field(default=96, ge=1, le=4096, description="Longest answer, tokens")
+    context: int = Field(default=512, ge=64, le=131072, description="Context served, tokens")
+    instruction: str = Field(default="", max_length=4000, description="Stands before the source, as in training")
+    seed: int = Field(default=0, ge=0, description="Of the bootstrap")
+    threads: int = Field(default=0, ge=0, le=256, description="Threads to use; 0 is one a core")
+
+    @classmethod
+    def of(cls, hyperparameters: dict[str, Any]) -> Settings:
+        """The user's values over the defaults."""
+        try:
+            return cls.model_validate(hyperparameters)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise InvalidInput(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
+
+    @property
+    def cores(self) -> int:
+        return self.threads or len(os.sched_getaffinity(0))
+
+
+@dataclass(frozen=True)
+class Example:
+    id: str
+    source: str
+    target: str
+
+    def messages(self, instruction: str) -> list[dict[str, str]]:
+        return [{"role": "user", "content": user_message(self.source, instruction)}]
+
+
+def examples(test: Path, most: int) -> list[Example]:
+    """The first `most` rows of the channel `test`."""
+    path = test / "data.jsonl"
+    if not path.is_file():
+        raise InvalidInput("The channel `test` has no data.jsonl: parity is measured on held-out texts.")
+    rows = [json.loads(line) for line in path.read_text().splitlines() if line.strip()][:most]
+    if not rows:
+        raise InvalidInput("The channel `test` has no row: parity is measured on held-out texts.")
+    return [Example(str(row.get("id", i)), row["source"], row["target"]) for i, row in enumerate(rows)]
+
+
+def base_outputs(evaluation: Path, wanted: Iterable[Example]) -> list[str] | None:
+    """What the base wrote for each example, from the evaluation step; None where that step's result was not given."""
+    path = evaluation / "evaluation.json"
+    if not path.is_file():
+        return None
+    known = {str(row["id"]): str(row["base_output"]) for row in json.loads(path.read_text())["examples"]}
+    if missing := [e.id for e in wanted if e.id not in known]:
+        raise InvalidInput(
+            f"evaluation.json has no output of the base for {len(missing)} rows, such as {missing[0]!r}."
+        )
+    return [known[e.id] for e in wanted]

@@ -1,0 +1,1 @@
+"""A GGUF model behind SageMaker's serving contract and OpenAI's chat completions."""
