@@ -1,0 +1,111 @@
+"""What would stop a set-up or the twin, said in one sentence each before any work. Standard library only.
+
+`python preflight.py setup` runs before there is an environment, `python preflight.py twin` before the twin comes up.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+REPO = Path(__file__).resolve().parents[2]
+NEEDED_BYTES = 8 * 1024**3
+ENOUGH_BYTES = 2 * 1024**3
+"""For a twin whose set-up is done."""
+
+
+def python_version() -> str | None:
+    if sys.version_info[:2] != (3, 11):
+        found = ".".join(map(str, sys.version_info[:2]))
+        return f"Python 3.11 is needed and python3 is {found}; name another with `make PYTHON=python3.11 ...`."
+    return None
+
+
+def disk() -> str | None:
+    needed = ENOUGH_BYTES if _is_set_up() else NEEDED_BYTES
+    free = shutil.disk_usage(REPO).free
+    if free < needed:
+        return f"{needed / 1024**3:.0f} GB of disk are needed under {REPO.name}/ and {free / 1024**3:.1f} GB are free."
+    return None
+
+
+def compiler() -> str | None:
+    if _is_set_up() or shutil.which("c++") or shutil.which("g++") or shutil.which("clang++"):
+        return None
+    return "A C++ compiler is needed to build llama.cpp once: install g++ (Debian: apt-get install g++)."
+
+
+def node() -> str | None:
+    if shutil.which("node"):
+        return None
+    return "Node.js is needed by the CDK: install it (Debian: apt-get install nodejs)."
+
+
+def network() -> str | None:
+    """Asks pip for one small package's versions: the only way that honours how this machine reaches its index."""
+    if _is_set_up():
+        return None
+    command = [sys.executable, "-m", "pip", "index", "versions", "uv", "--disable-pip-version-check"]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    except subprocess.TimeoutExpired:
+        done = None
+    if done is None or done.returncode:
+        return "The set-up needs the Python package index once and pip does not reach it: check the network."
+    return None
+
+
+def ports() -> str | None:
+    if _running():
+        return None
+    for name, default in (("MILLRACE_API_PORT", 8080), ("MILLRACE_AWS_PORT", 4566)):
+        port = int(os.environ.get(name, default))
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                return f"Port {port} is taken by another program: stop it, or set {name} to a free one."
+    return None
+
+
+CHECKS: dict[str, tuple[Callable[[], str | None], ...]] = {
+    "setup": (python_version, disk, compiler, node, network),
+    "twin": (disk, node, ports),
+}
+
+
+def obstacles(kind: str) -> list[str]:
+    """One sentence for each thing that stands in the way; empty where nothing does."""
+    return [sentence for check in CHECKS[kind] if (sentence := check())]
+
+
+def _is_set_up() -> bool:
+    return (REPO / ".millrace/stamps/llama.cpp").exists()
+
+
+def _running() -> bool:
+    """Whether the ports are held by a twin of ours."""
+    home = Path(os.environ.get("MILLRACE_HOME", REPO / ".millrace"))
+    try:
+        pids = json.loads((home / "twin.json").read_text()).get("pids", {})
+        return any(Path(f"/proc/{pid}").exists() for pid in pids.values())
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def main() -> int:
+    found = obstacles(sys.argv[1] if len(sys.argv) > 1 else "setup")
+    for sentence in found:
+        print(sentence, file=sys.stderr)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
