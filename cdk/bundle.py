@@ -100,6 +100,8 @@ def _source(kind: Kind) -> Iterator[tuple[Path, str]]:
         for path, name in _kept(ROOT / source):
             if not any(f"{inside}/{name}".startswith(f"{excluded}/") for excluded in kind.excluded):
                 yield path, f"{inside}/{name}"
+    for path in sorted((ROOT / "training_containers").glob("*/strategy.json")):
+        yield path, f"millrace/strategies.d/{path.parent.name}.json"
 
 
 def _append(archive: Path, files: Iterable[tuple[Path, str]]) -> None:

@@ -39,7 +39,7 @@ class Strategy:
     """`strategy` can be asked for; `step` is a stage of the pipeline."""
     title: str
     hyperparameters: Mapping[str, Mapping[str, Any]]
-    """JSON schema of each: type, minimum, maximum, enum, default, description."""
+    """The properties of their JSON schema: type, minimum, maximum, enum, default, description."""
     resources: Mapping[str, Any]
 
     def settle(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def _check(strategy: str, name: str, value: Any, schema: Mapping[str, Any]) -> N
     )
     if not good:
         raise InvalidInput(f"{strategy}: {name} is of type {' or '.join(kinds)}, not {value!r}.")
-    low, high = schema.get("minimum"), schema.get("maximum")
+    low, high = schema.get("minimum", schema.get("exclusiveMinimum")), schema.get("maximum")
     if isinstance(value, (int, float)) and ((low is not None and value < low) or (high is not None and value > high)):
         raise InvalidInput(f"{strategy}: {name} lies between {low} and {high}, not at {value}.")
     if "enum" in schema and value not in schema["enum"]:
@@ -83,7 +83,7 @@ def strategies() -> dict[str, Strategy]:
                 container=container,
                 kind=entry["kind"],
                 title=entry.get("title", name),
-                hyperparameters=entry["hyperparameters"],
+                hyperparameters=entry["hyperparameters"]["properties"],
                 resources=entry["resources"],
             )
     return found
