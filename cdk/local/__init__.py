@@ -1,0 +1,1 @@
+"""The synthesized stack on a laptop: an embedded AWS plus what it lacks, and nothing else."""

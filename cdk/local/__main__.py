@@ -1,0 +1,199 @@
+"""`python -m cdk.local up|down|status|demo`: the twin's life."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from . import seeds
+from . import twin as process
+from .deploy import Assembly, DeployFailed, deploy
+from .engine import port_free
+from .settings import REPO, Twin, python
+
+NEEDED_BYTES = 8 * 1024**3
+START_S = 90.0
+STOP_S = 20.0
+
+
+class CannotStart(Exception):
+    """What stands in the way, in one sentence."""
+
+
+def preconditions(twin: Twin) -> None:
+    """Said before any work."""
+    for port, name in ((twin.api_port, "MILLRACE_API_PORT"), (twin.aws_port, "MILLRACE_AWS_PORT")):
+        if not port_free(port):
+            raise CannotStart(f"Port {port} is taken; set {name} to a free one.")
+    twin.home.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(twin.home).free
+    if free < NEEDED_BYTES:
+        raise CannotStart(f"{twin.home} has {free / 1024**3:.1f} GB free; the twin needs 8.")
+    if shutil.which("node") is None:
+        raise CannotStart("The stack is synthesized with Node.js, and there is no `node` on the PATH.")
+    if not twin.engine_python.exists():
+        raise CannotStart(f"The embedded AWS is not installed at {twin.engine_python}; `make setup` does that.")
+
+
+def up(twin: Twin) -> dict[str, Any]:
+    """Start what is not running, deploy what is not deployed; addresses, key and outputs."""
+    if process.running(twin) is None:
+        preconditions(twin)
+        synthesis = _synthesize(twin)
+        _start(twin)
+    else:
+        synthesis = _synthesize(twin)
+    if synthesis.wait() != 0:
+        raise CannotStart(f"The stack could not be synthesized; {twin.logs / 'synth.log'} says why.")
+    outputs = deploy(twin, Assembly(twin.assembly))
+    demo_key = seeds.sow(twin, outputs)
+    record = {
+        "api_url": twin.api_url,
+        "aws_endpoint": twin.aws_endpoint,
+        "region": twin.region,
+        "account": "000000000000",
+        "demo_key": demo_key,
+        "outputs": outputs,
+        "pids": {"twin": process.running(twin)},
+    }
+    part = twin.record.with_suffix(".part")
+    part.write_text(json.dumps(record, indent=1))
+    part.chmod(0o600)
+    os.replace(part, twin.record)
+    if pid := process.running(twin):
+        os.kill(pid, signal.SIGHUP)
+    return record
+
+
+def _synthesize(twin: Twin) -> subprocess.Popen[bytes]:
+    """In a process of its own: Node's kernel is heavy and not needed afterwards. MILLRACE_APP names another app."""
+    twin.logs.mkdir(parents=True, exist_ok=True)
+    app = os.environ.get("MILLRACE_APP", "cdk.app")
+    code = (
+        "import importlib, sys, pathlib; importlib.import_module(sys.argv[1]).synth('local', pathlib.Path(sys.argv[2]))"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPO), str(REPO / "shared")])}
+    env["JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION"] = "1"
+    shutil.rmtree(twin.assembly, ignore_errors=True)
+    with (twin.logs / "synth.log").open("wb") as log:
+        return subprocess.Popen(
+            [python(), "-c", code, app, str(twin.assembly)], cwd=REPO, env=env, stdout=log, stderr=log
+        )
+
+
+def _start(twin: Twin) -> None:
+    env = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | twin.to_env()
+    env["PYTHONPATH"] = os.pathsep.join([str(REPO), str(REPO / "shared")])
+    with (twin.logs / "twin.log").open("ab") as log:
+        started = subprocess.Popen(
+            [python(), "-m", "cdk.local", "serve"],
+            cwd=REPO,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline and started.poll() is None:
+        if process.ready_file(twin).exists() and process.running(twin) == started.pid:
+            return
+        time.sleep(0.1)
+    raise CannotStart(f"The twin did not start; {twin.logs / 'twin.log'} says why.")
+
+
+def down(twin: Twin) -> bool:
+    """Stop everything, a training too; what it held is there after the next `up`. False when nothing ran."""
+    pid = process.running(twin)
+    if pid is None:
+        return False
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_S
+        while time.monotonic() < deadline:
+            os.kill(pid, 0)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+            time.sleep(0.05)
+        os.kill(pid, signal.SIGKILL)
+    return True
+
+
+def status(twin: Twin) -> dict[str, Any]:
+    return {"running": process.running(twin) is not None, **process.read_record(twin)}
+
+
+def _say(record: dict[str, Any]) -> None:
+    outputs = record.get("outputs", {})
+    told = {
+        "API": record.get("api_url"),
+        "first page": f"{record.get('api_url')}/",
+        "OpenAPI": f"{record.get('api_url')}/openapi.json",
+        "AWS endpoint": f"{record.get('aws_endpoint')} (region {record.get('region')}, any access key)",
+        "key of tenant demo": record.get("demo_key"),
+        "drop folder": f"s3://{outputs.get('DropBucket')}/{outputs.get('DropPrefix')}demo/",
+        "table": outputs.get("TableName"),
+        "state machine": outputs.get("TrainMachineArn"),
+    }
+    for name, value in told.items():
+        print(f"{name:>20}  {value}")
+
+
+def _up(twin: Twin) -> int:
+    _say(up(twin))
+    return 0
+
+
+def _down(twin: Twin) -> int:
+    print("The twin is stopped." if down(twin) else "The twin was not running.")
+    return 0
+
+
+def _status(twin: Twin) -> int:
+    found = status(twin)
+    print("The twin is running." if found["running"] else "The twin is not running.")
+    if found["running"]:
+        _say(found)
+    return 0 if found["running"] else 1
+
+
+def _demo(twin: Twin) -> int:
+    up(twin)
+    return int(importlib.import_module("cdk.local.demo").main() or 0)
+
+
+def _serve(twin: Twin) -> int:
+    process.serve(twin)
+    return 0
+
+
+COMMANDS: dict[str, Callable[[Twin], int]] = {
+    "up": _up,
+    "down": _down,
+    "status": _status,
+    "demo": _demo,
+    "serve": _serve,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m cdk.local", description=__doc__)
+    parser.add_argument("command", choices=list(COMMANDS), help="serve: in the foreground, what `up` starts")
+    try:
+        sys.exit(COMMANDS[parser.parse_args().command](Twin.from_env()))
+    except (CannotStart, DeployFailed) as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""The embedded AWS: `python -m cdk.local.embedded`, run by the engine's own Python.
+
+Environment: GATEWAY_PORT, STATE_DIR, S3_DATA_DIR (ministack's), MILLRACE_SAGEMAKER_PORT, MILLRACE_SAVE_S, and
+MILLRACE_PARENT, the process id that this one must not outlive.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+
+FIXED = {
+    "BIND_HOST": "127.0.0.1",
+    "IOT_MTLS_ENABLED": "0",
+    "SFTP_ENABLED": "0",
+    "PERSIST_STATE": "1",
+    "S3_PERSIST": "1",
+    "DOCKER_HOST": "unix:///nonexistent/docker.sock",
+    "LOG_LEVEL": "WARNING",
+}
+"""One address, everything kept on disk, no side doors, no search for a Docker engine."""
+
+
+def die_with_parent() -> None:
+    """SIGTERM when the process that started this one is gone, however it went."""
+    ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM)
+    if os.getppid() != int(os.environ.get("MILLRACE_PARENT", os.getppid())):
+        os._exit(1)
+
+
+def main() -> None:
+    die_with_parent()
+    os.environ.update(FIXED)
+    os.environ.pop("PYTHONPATH", None)  # workers of functions see their asset, not this repository
+    inner_port = int(os.environ.pop("MILLRACE_SAGEMAKER_PORT"))
+    save_s = float(os.environ.pop("MILLRACE_SAVE_S", "1"))
+
+    from ministack import app
+
+    from . import forward, functions, persistence, queues, training
+
+    functions.install()
+    queues.install()
+    training.install(inner_port)
+    persistence.install(save_s)
+    app.app = forward.wrap(app.app, inner_port)
+    app.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""The twin's own process: keeps the embedded AWS, SageMaker and the API's address up until it is told to stop.
+
+An engine that dies is started again with what it had saved; its training jobs end, and the stack's sweeper starts
+them anew. When this process dies, however it dies, everything that it started dies with it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from .engine import Engine, EngineFailed
+from .front import Front
+from .sagemaker.protocol import SageMaker, Server
+from .settings import Twin
+
+CHECK_S = 0.5
+RESTARTS = 5
+"""Within a minute; more is a fault that a restart does not cure."""
+log = logging.getLogger("millrace.twin")
+
+
+def pid_file(twin: Twin) -> Path:
+    return twin.home / "twin.pid"
+
+
+def ready_file(twin: Twin) -> Path:
+    """There while everything listens."""
+    return twin.home / "ready"
+
+
+def running(twin: Twin) -> int | None:
+    """Process id of the live twin of this folder."""
+    try:
+        pid = int(pid_file(twin).read_text())
+        os.kill(pid, 0)
+        command = Path(f"/proc/{pid}/cmdline")
+        if command.exists() and b"cdk.local" not in command.read_bytes():
+            return None
+    except (OSError, ValueError):
+        return None
+    return pid
+
+
+def read_record(twin: Twin) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(twin.record.read_text()) if twin.record.is_file() else {}
+    return found
+
+
+class Running:
+    """Everything of a running twin, in one process and its children."""
+
+    def __init__(self, twin: Twin) -> None:
+        self.twin = twin
+        self.stopping = threading.Event()
+        self.sagemaker = SageMaker(twin)
+        self.server = Server(self.sagemaker)
+        self.front = Front(twin)
+        self.engine: Engine | None = None
+        self._restarts: list[float] = []
+
+    def start(self) -> None:
+        self.server.start()
+        self.engine = Engine.start(self.twin, self.server.port)
+        self.sagemaker.endpoints.resume()
+        self.front.start()
+        self.read_outputs()
+        ready_file(self.twin).touch()
+
+    def read_outputs(self) -> None:
+        """What `up` wrote after deploying: which API is behind our address, and the demo tenant's key."""
+        record = read_record(self.twin)
+        if api_id := record.get("outputs", {}).get("ApiId"):
+            self.front.point_at(api_id, record.get("demo_key", ""))
+
+    def watch(self) -> None:
+        while not self.stopping.wait(CHECK_S):
+            if self.engine is not None and not self.engine.alive():
+                self._again()
+
+    def _again(self) -> None:
+        now = time.monotonic()
+        self._restarts = [t for t in self._restarts if now - t < 60] + [now]
+        if len(self._restarts) > RESTARTS:
+            log.error("The embedded AWS died %d times within a minute; the twin stops.", RESTARTS)
+            self.stopping.set()
+            return
+        log.warning("The embedded AWS died; it is started again.")
+        self.sagemaker.jobs.abandon()
+        try:
+            self.engine = Engine.start(self.twin, self.server.port)
+        except EngineFailed as error:
+            log.error("%s", error)
+
+    def stop(self) -> None:
+        ready_file(self.twin).unlink(missing_ok=True)
+        self.front.shutdown()
+        self.sagemaker.shut_down()
+        if self.engine is not None:
+            self.engine.stop()
+        self.server.shutdown()
+        pid_file(self.twin).unlink(missing_ok=True)
+
+
+def serve(twin: Twin) -> None:
+    """Run until SIGTERM. SIGHUP reads the outputs again after a deployment."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    ready_file(twin).unlink(missing_ok=True)
+    pid_file(twin).write_text(str(os.getpid()))
+    held = Running(twin)
+    signal.signal(signal.SIGTERM, lambda *_: held.stopping.set())
+    signal.signal(signal.SIGINT, lambda *_: held.stopping.set())
+    signal.signal(signal.SIGHUP, lambda *_: held.read_outputs())
+    try:
+        held.start()
+        held.watch()
+    finally:
+        held.stop()
