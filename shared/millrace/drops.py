@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ TARGET_NAMES = ("completion", "output", "target", "humanized_text", "rewritten",
 MAX_LINE_BYTES = 8 * 1024 * 1024
 MAX_RECORD_LINES = 256
 """A quoted cell that is still open after so many lines is an unbalanced quote, not a cell."""
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,8 @@ def _row(line: int, cells: list[str], source: int, target: int, width: int) -> R
     for name, text in (("source", before), ("target", after)):
         if not text:
             raise _Bad(f"the {name} is empty")
+        if control := _CONTROL.search(text):
+            raise _Bad(f"the {name} holds the control character 0x{ord(control.group()):02X}")
         if len(text) > MAX_TEXT:
             raise _Bad(f"the {name} has {len(text):,} characters; at most {MAX_TEXT:,} are taken")
     if before == after:
