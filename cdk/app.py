@@ -21,9 +21,16 @@ def build(stage: Stage, outdir: Path | None = None) -> tuple[App, Millrace]:
     return app, Millrace(app, stage)
 
 
-def synth(stage_name: str, outdir: Path) -> Path:
-    """Write the assembly of one stage: templates, assets.json and assets. Returns its folder."""
-    app, _ = build(STAGES[stage_name], outdir)
+def synth(stage_name: str, outdir: Path, check: bool = False) -> Path:
+    """Write the assembly of one stage: templates, assets.json and assets. Returns its folder.
+
+    `check`: raise on whatever cdk-nag or our own rules find and nothing explains; 4 s more.
+    """
+    app, stack = build(STAGES[stage_name], outdir)
+    if check:
+        from . import checks  # cdk-nag takes a second to load, which the twin need not wait for
+
+        checks.attach(app, stack)
     return Path(app.synth().directory)
 
 
@@ -39,7 +46,7 @@ def main() -> None:
     stage = sys.argv[1] if len(sys.argv) > 1 else str(given.get("stage", "dev"))
     if stage not in STAGES:
         sys.exit(f"There is no stage {stage!r}; there are {', '.join(STAGES)}.")
-    print(synth(stage, Path(os.environ.get("CDK_OUTDIR", ROOT / "cdk.out"))))
+    print(synth(stage, Path(os.environ.get("CDK_OUTDIR", ROOT / "cdk.out")), check=stage != "local"))
 
 
 if __name__ == "__main__":

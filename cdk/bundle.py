@@ -25,6 +25,7 @@ ROOT = Path(__file__).parent.parent
 CACHE = ROOT / ".millrace" / "assets"
 _FORMAT = "1"
 """Raise when the way of packing changes, so that no older archive is taken for a new one."""
+_KEPT = 4
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _DROPPED = ("__pycache__", "tests", "bin")
 """Folders of a wheel that no function ever imports."""
@@ -58,13 +59,14 @@ KINDS = (GATEWAY, FUNCTIONS)
 def build(kind: Kind, stage: Stage) -> tuple[Path, str]:
     """The archive of one asset and the hash of its content."""
     wheels, wheels_key = _wheels(kind, stage)
-    files = list(_source(kind))
-    key = _digest([wheels_key, *(f"{name}\0{_file_hash(path)}" for path, name in files)])
+    files = [(name, path.read_bytes()) for path, name in _source(kind)]
+    key = _digest([wheels_key, *(f"{name}\0{hashlib.sha256(body).hexdigest()}" for name, body in files)])
     target = CACHE / f"{kind.name}-{key[:32]}.zip"
     if not target.exists():
         with _staged(target) as part:
             shutil.copyfile(wheels, part)
             _append(part, files)
+        _forget(f"{kind.name}-*.zip")
     return target, key
 
 
@@ -75,8 +77,14 @@ def _wheels(kind: Kind, stage: Stage) -> tuple[Path, str]:
     if not target.exists():
         with tempfile.TemporaryDirectory() as folder, _staged(target) as part:
             _install(lock, stage, Path(folder))
-            _append(part, _kept(Path(folder)))
+            _append(part, ((name, path.read_bytes()) for path, name in _kept(Path(folder))))
     return target, key
+
+
+def _forget(pattern: str) -> None:
+    """Every change of the source leaves an archive: the newest few are kept."""
+    for old in sorted(CACHE.glob(pattern), key=lambda path: path.stat().st_mtime)[:-_KEPT]:
+        old.unlink(missing_ok=True)
 
 
 def _install(lock: Path, stage: Stage, target: Path) -> None:
@@ -104,14 +112,14 @@ def _source(kind: Kind) -> Iterator[tuple[Path, str]]:
         yield path, f"millrace/strategies.d/{path.parent.name}.json"
 
 
-def _append(archive: Path, files: Iterable[tuple[Path, str]]) -> None:
+def _append(archive: Path, files: Iterable[tuple[str, bytes]]) -> None:
     """Names in order, one date, one mode: the archive depends on the files' names and bytes alone."""
     with zipfile.ZipFile(archive, "a", zipfile.ZIP_DEFLATED, compresslevel=6) as zipped:
-        for path, name in files:
+        for name, body in files:
             entry = zipfile.ZipInfo(name, _EPOCH)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16
-            zipped.writestr(entry, path.read_bytes())
+            zipped.writestr(entry, body)
 
 
 class _staged:

@@ -30,6 +30,8 @@ class Corpus(Construct):
         super().__init__(scope, id)
         self.stage = stage
         self.key = self._key()
+        # By its ARN alone: given the key itself, some constructs add wildcard actions to its policy.
+        self.fixed_key = aws_kms.Key.from_key_arn(self, "FixedKey", self.key.key_arn)
         self.access_log = self._bucket("AccessLog", encryption=aws_s3.BucketEncryption.S3_MANAGED, days=90)
         self.data = self._bucket("Data", server_access_logs_bucket=self.access_log, server_access_logs_prefix="data/")
         self.drops = self._bucket(

@@ -61,7 +61,7 @@ class Ingestion(Construct):
             self,
             id,
             encryption=aws_sqs.QueueEncryption.KMS,
-            encryption_master_key=corpus.key,
+            encryption_master_key=corpus.fixed_key,
             enforce_ssl=True,
             retention_period=retention,
             visibility_timeout=visibility,

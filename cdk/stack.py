@@ -48,7 +48,7 @@ class Millrace(Stack):
         )
         self.stage = stage
         self.corpus = Corpus(self, "Corpus", stage)
-        self.functions = Functions(self, "Functions", stage, self.corpus.key)
+        self.functions = Functions(self, "Functions", stage, self.corpus.fixed_key)
         self.provider_keys = self._provider_keys()
         self.serving = Serving(self, "Serving", stage)
         self.images = Images(self, "Images")
@@ -114,7 +114,7 @@ class Millrace(Stack):
             secret_name=self._provider_secret_name,
             description="Keys of the model providers, by the name of their environment variable",
             secret_string_value=SecretValue.unsafe_plain_text("{}"),
-            encryption_key=self.corpus.key,
+            encryption_key=self.corpus.fixed_key,
             removal_policy=self.stage.removal,
         )
 

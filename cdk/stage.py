@@ -81,5 +81,13 @@ STAGES: Mapping[str, Stage] = {
         requests_per_s=200,
         request_burst=400,
         ingest_concurrency=20,
+        reserved_concurrency={
+            "gateway": 100,
+            "authorize": 100,
+            "ingest": 20,
+            "progress": 20,
+            "monitor": 2,
+            **dict.fromkeys(("plan", "gate", "register", "deploy", "conclude"), 10),
+        },
     ),
 }

@@ -1,0 +1,131 @@
+"""The Lambda assets: small enough, the same each time, and importable by the Python that runs them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cdk import bundle
+from cdk.stage import STAGES
+
+from .conftest import Assembly
+
+LIMIT_BYTES = 150 * 1024 * 1024
+"""Lambda allows 250 MiB unzipped; what is left is for growth and for a layer."""
+
+
+def python313() -> Path | None:
+    """A Python of the cloud's version, where pyenv has one."""
+    found = sorted((Path.home() / ".pyenv/versions").glob("3.13*/bin/python"))
+    return found[-1] if found else None
+
+
+@pytest.mark.parametrize("stage", ["local", "dev"])
+def test_each_asset_is_within_its_budget(assembly: Callable[[str], Assembly], stage: str) -> None:
+    made = assembly(stage)
+
+    for archive in {made.archive(function) for function in made.functions().values()}:
+        with zipfile.ZipFile(archive) as zipped:
+            assert sum(entry.file_size for entry in zipped.infolist()) <= LIMIT_BYTES
+
+
+def test_every_handler_is_in_its_asset(stack: Assembly) -> None:
+    for name, function in stack.functions().items():
+        module = function["Handler"].rsplit(".", 1)[0].replace(".", "/") + ".py"
+        with zipfile.ZipFile(stack.archive(function)) as zipped:
+            assert {module, "millrace/contract.py"} <= set(zipped.namelist()), name
+
+
+def test_an_asset_holds_nothing_that_no_function_imports(stack: Assembly) -> None:
+    for archive in {stack.archive(function) for function in stack.functions().values()}:
+        with zipfile.ZipFile(archive) as zipped:
+            parts = {part for name in zipped.namelist() for part in name.split("/")}
+        assert not parts & {"__pycache__", "tests", "cdk", "training_containers", "torch"}
+
+
+def test_the_same_source_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, key = bundle.build(bundle.FUNCTIONS, STAGES["local"])
+    wheels, _ = bundle._wheels(bundle.FUNCTIONS, STAGES["local"])
+    monkeypatch.setattr(bundle, "CACHE", tmp_path)
+    (tmp_path / wheels.name).write_bytes(wheels.read_bytes())
+
+    again, key_again = bundle.build(bundle.FUNCTIONS, STAGES["local"])
+
+    assert (again.name, key_again) == (first.name, key)
+    assert again.read_bytes() == first.read_bytes()
+
+
+def test_a_build_that_breaks_leaves_no_archive(tmp_path: Path) -> None:
+    target = tmp_path / "asset.zip"
+
+    with pytest.raises(OSError, match="full"), bundle._staged(target) as part:
+        part.write_bytes(b"half")
+        raise OSError("disk full")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+PROBE = """
+import importlib, json, os, sys
+sys.path.insert(0, sys.argv[1])
+for name, value in json.loads(sys.argv[3]).items():
+    os.environ[name] = value
+for handler in sys.argv[2].split(","):
+    module, _, attribute = handler.rpartition(".")
+    assert callable(getattr(importlib.import_module(module), attribute)), handler
+assert not [m for m in ("openai", "anthropic", "google.genai") if m in sys.modules], "a provider's SDK at import"
+"""
+
+
+@pytest.mark.parametrize("stage", ["local", "dev"])
+def test_every_handler_can_be_imported_from_its_asset(
+    assembly: Callable[[str], Assembly], stage: str, tmp_path: Path
+) -> None:
+    """boto3 comes with the Lambda runtime and with the engine, so a stand-in folder lends this machine's."""
+    made = assembly(stage)
+    python = Path(sys.executable) if stage == "local" else python313()
+    if python is None:
+        pytest.skip("no Python 3.13 under ~/.pyenv/versions to import the cloud's asset with")
+    runtime = _runtime(tmp_path)
+
+    for archive in {made.archive(function) for function in made.functions().values()}:
+        _import_all(made, archive, python, tmp_path / archive.stem, runtime)
+
+
+def _import_all(made: Assembly, archive: Path, python: Path, folder: Path, runtime: Path) -> None:
+    import json
+
+    from cdk.rules import text_of
+
+    with zipfile.ZipFile(archive) as zipped:
+        zipped.extractall(folder)
+    own = [function for function in made.functions().values() if made.archive(function) == archive]
+    environment = {k: text_of(v) for function in own for k, v in function["Environment"]["Variables"].items()}
+    environment |= {"AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true"}
+    handlers = ",".join(function["Handler"] for function in own)
+
+    result = subprocess.run(
+        [python, "-S", "-B", "-c", PROBE, folder, handlers, json.dumps(environment)],
+        env={"PYTHONPATH": str(runtime), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert result.returncode == 0, result.stderr[-2000:]
+
+
+def _runtime(tmp_path: Path) -> Path:
+    """What AWS puts beside every function: boto3 and what it needs, and nothing else of this environment."""
+    import boto3
+
+    here, folder = Path(boto3.__file__).parent.parent, tmp_path / "runtime"
+    folder.mkdir()
+    for name in ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six.py", "urllib3"):
+        (folder / name).symlink_to(here / name)
+    return folder

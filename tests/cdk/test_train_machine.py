@@ -1,0 +1,139 @@
+"""The state machine `train`, as it stands in the templates and when it is walked."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from millrace.errors import RETRYABLE
+
+from cdk import rules
+from tests import asl
+
+from .conftest import Assembly
+
+JOBS = ("Train", "Evaluate", "Quantize")
+
+
+@pytest.fixture
+def machine(stack: Assembly) -> dict[str, Any]:
+    return rules.definition_of(stack.only("AWS::StepFunctions::StateMachine"))
+
+
+def test_nothing_in_it_waits_for_ever(machine: dict[str, Any]) -> None:
+    assert asl.faults(machine) == []
+
+
+def test_every_step_is_tried_again_on_exactly_the_errors_that_may_pass(machine: dict[str, Any]) -> None:
+    calls = [s for s in machine["States"].values() if s.get("Resource", "").endswith("lambda:invoke")]
+    assert len(calls) == 9
+
+    for call in calls:
+        (retry,) = call["Retry"]
+        ours = [name for name in retry["ErrorEquals"] if "." not in name]
+        assert ours == [error.__name__ for error in RETRYABLE]
+        assert "Lambda.TooManyRequestsException" in retry["ErrorEquals"]
+
+
+def test_every_container_is_cut_off_encrypted_and_bounded(machine: dict[str, Any]) -> None:
+    for name in JOBS:
+        given = machine["States"][name]["Parameters"]
+        assert machine["States"][name]["Resource"] == "arn:aws:states:::sagemaker:createTrainingJob.sync"
+        assert given["EnableNetworkIsolation"] is True
+        assert given["OutputDataConfig"]["CompressionType"] == "NONE" and given["OutputDataConfig"]["KmsKeyId"]
+        assert given["ResourceConfig"]["VolumeKmsKeyId"]
+        assert given["StoppingCondition"]["MaxRuntimeInSeconds.$"].startswith("$.plan.")
+
+
+def test_a_failed_step_always_comes_to_conclude(machine: dict[str, Any]) -> None:
+    for name, state in machine["States"].items():
+        if state["Type"] == "Task" and name != "ConcludeFailed":
+            assert [catch["Next"] for catch in state["Catch"]] == ["ConcludeFailed"], name
+
+
+def test_executions_are_logged_without_their_data(stack: Assembly) -> None:
+    properties = stack.only("AWS::StepFunctions::StateMachine")["Properties"]
+
+    assert properties["LoggingConfiguration"]["IncludeExecutionData"] is False
+    assert properties["TracingConfiguration"] == {"Enabled": True}
+
+
+def test_a_whole_execution_outlasts_its_parts(machine: dict[str, Any]) -> None:
+    assert machine["TimeoutSeconds"] > sum(machine["States"][name]["TimeoutSeconds"] for name in JOBS)
+
+
+@pytest.mark.parametrize(
+    ("answers", "end"),
+    [
+        ({}, "ConcludeCompleted"),
+        ({"Gate": {"passed": False}}, "ConcludeRefused"),
+        ({"GateGguf": {"passed": False}}, "ConcludeRefused"),
+        ({"Train": {"TrainingJobStatus": "Stopped"}}, "ConcludeFailed"),
+        ({"Quantize": {"TrainingJobStatus": "Failed"}}, "ConcludeFailed"),
+        ({"CheckDeployment": {"status": "failed"}}, "ConcludeFailed"),
+        ({"CheckDeployment": {"status": "creating"}}, "ConcludeFailed"),
+        ({"Plan": RuntimeError("Unavailable")}, "ConcludeFailed"),
+    ],
+)
+def test_each_way_through_ends_where_it_should(machine: dict[str, Any], answers: dict[str, Any], end: str) -> None:
+    assert walk(machine, answers) == end
+
+
+GOOD: dict[str, Any] = {
+    **{name: {"TrainingJobStatus": "Completed"} for name in JOBS},
+    **{name: {"passed": True} for name in ("Gate", "GateGguf")},
+    "CheckDeployment": {"status": "in_service"},
+}
+
+
+def walk(machine: dict[str, Any], answers: dict[str, Any]) -> str:
+    """Run the machine with given answers; the conclusion that it comes to. Only what our machine uses."""
+    data: dict[str, Any] = {}
+    name = machine["StartAt"]
+    for _ in range(10_000):
+        state = machine["States"][name]
+        if name.startswith("Conclude"):
+            return str(name)
+        name = _step(state, {**GOOD, **answers}.get(name, {}), data)
+    raise AssertionError("The machine did not end.")
+
+
+def _step(state: dict[str, Any], answer: Any, data: dict[str, Any]) -> str:
+    if isinstance(answer, Exception):
+        return str(state["Catch"][0]["Next"])
+    key = str(state.get("ResultPath") or "$.").removeprefix("$.")
+    if state["Type"] == "Task" and key:
+        data[key] = answer
+    if state["Type"] == "Pass":
+        counted = {"count": data.get(key, {}).get("count", 0) + 1}
+        data[key] = state["Result"] if "Result" in state else counted
+    if state["Type"] == "Choice":
+        return str(next((r["Next"] for r in state["Choices"] if _holds(r, data)), state["Default"]))
+    return str(state["Next"])
+
+
+def _holds(rule: dict[str, Any], data: dict[str, Any]) -> bool:
+    if "And" in rule:
+        return all(_holds(inner, data) for inner in rule["And"])
+    value: Any = data
+    for part in rule["Variable"].removeprefix("$.").split("."):
+        value = value[part]
+    compare = {
+        "StringEquals": lambda wanted: value == wanted,
+        "BooleanEquals": lambda wanted: value is wanted,
+        "NumericLessThan": lambda wanted: value < wanted,
+    }
+    return all(check(rule[operator]) for operator, check in compare.items() if operator in rule)
+
+
+def test_a_stopped_job_tells_conclude_why(machine: dict[str, Any]) -> None:
+    """`conclude` reads the two statuses out of the cause, as it does from a job that failed."""
+    stopped = machine["States"]["TrainStopped"]
+    kept = machine["States"]["Train"]["ResultSelector"]
+
+    assert stopped["Parameters"]["Cause.$"] == "States.JsonToString($.train)"
+    assert json.loads(json.dumps(kept)) == {
+        "TrainingJobStatus.$": "$.TrainingJobStatus",
+        "SecondaryStatus.$": "$.SecondaryStatus",
+    }
