@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from .errors import MillraceError, NotFound, Throttled, Unavailable
 
@@ -92,6 +92,9 @@ def mapped(what: str) -> Iterator[None]:
         yield
     except ClientError as error:
         raise _ours(what, error) from error
+    except ParamValidationError as error:
+        # Its message quotes the values, which may be a user's text.
+        raise MillraceError(f"{what} was not a call that the service has.") from error
     except BotoCoreError as error:
         raise Unavailable(f"{what} failed: {error}") from error
 

@@ -34,7 +34,7 @@ def version_id(name: str, version: int) -> str:
 
 
 def check_name(name: str) -> str:
-    if not NAME.match(name) or name in RESERVED:
+    if not NAME.fullmatch(name) or name in RESERVED:
         raise InvalidInput(
             f"A model's name is 2 to 32 of a-z, 0-9 and '-', begins with a letter and is not auto or rules: {name!r}."
         )

@@ -1,14 +1,18 @@
 """The one DynamoDB table: typed reads, conditional writes that survive a lost reply, pages. AWS: DynamoDB.
 
 Every conditional write carries an operation id in the item (`op`). Where the condition fails and the standing item
-bears our own id, the write had won and only its reply was lost.
+bears our own id, the write had won and only its reply was lost. A write that meets another's transaction is tried
+again; DynamoDB's SDK does not do that.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+import math
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,7 +21,7 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
 from . import aws
-from .errors import Conflict, InvalidInput
+from .errors import Conflict, InvalidInput, MillraceError, Throttled
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -25,14 +29,22 @@ if TYPE_CHECKING:
 Item = dict[str, Any]
 INDEX = "by_time"
 MAX_PAGE = 100
+_PAUSES_S = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
+"""Upper ends of the pauses after a clash with another transaction; with full jitter."""
+_CLASHES = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitExceeded"}
+_SMALLEST, _LARGEST = 1e-128, 1e125  # magnitudes that a DynamoDB number holds, with a margin
 
 _serialize = TypeSerializer().serialize
 _deserialize = TypeDeserializer().deserialize
 
 
 def encode(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Python to DynamoDB's typed JSON. Floats become numbers by their shortest text; None is left out."""
-    return {k: _serialize(_to_decimal(v)) for k, v in item.items() if v is not None}
+    """Python to DynamoDB's typed JSON. Floats become numbers by their shortest text; None is left out.
+
+    So is what DynamoDB has no number for: NaN, infinities and 1e126; what is too small for it is 0.
+    """
+    plain = ((k, _to_decimal(v)) for k, v in item.items())
+    return {k: _serialize(v) for k, v in plain if v is not None}
 
 
 def decode(raw: Mapping[str, Any]) -> Item:
@@ -60,6 +72,7 @@ class Write:
 class Table:
     client: DynamoDBClient
     name: str
+    pause: Callable[[float], None] = time.sleep
 
     def get(self, pk: str, sk: str) -> Item | None:
         with aws.mapped(f"Reading {pk}"):
@@ -73,55 +86,60 @@ class Table:
     def put_new(self, item: Item) -> Item:
         """Put unless something stands there; returns what stands afterwards, ours or the earlier one."""
         try:
-            with aws.mapped(f"Writing {item['pk']}"):
-                try:
-                    self.client.put_item(
-                        TableName=self.name,
-                        Item=encode(item),
-                        ConditionExpression="attribute_not_exists(pk)",
-                        ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                    )
-                except self.client.exceptions.ConditionalCheckFailedException as error:
-                    raise _Standing(error) from error
+            self._write(
+                f"Writing {item['pk']}",
+                self.client.put_item,
+                TableName=self.name,
+                Item=encode(item),
+                ConditionExpression="attribute_not_exists(pk)",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
         except _Standing as standing:
             return standing.item or self.get(item["pk"], item["sk"]) or item
         return item
 
     def update(self, write: Write, op: str) -> Item:
         """Apply one conditional update; the item afterwards. Conflict where the condition does not hold."""
-        arguments = _update_arguments(write, op)
         try:
-            with aws.mapped(f"Updating {write.pk}"):
-                try:
-                    raw = self.client.update_item(
-                        TableName=self.name,
-                        ReturnValues="ALL_NEW",
-                        ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                        **arguments,
-                    )
-                except self.client.exceptions.ConditionalCheckFailedException as error:
-                    raise _Standing(error) from error
+            raw = self._write(
+                f"Updating {write.pk}",
+                self.client.update_item,
+                TableName=self.name,
+                ReturnValues="ALL_NEW",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                **_update_arguments(write, op),
+            )
         except _Standing as standing:
             item = standing.item or self.get(write.pk, write.sk) or {}
             if item.get("op") == op:
                 return item
-            raise Conflict(f"{write.pk} changed meanwhile.") from standing
+            raise _changed(write) from standing
         return decode(raw["Attributes"])
 
     def transact(self, writes: Sequence[Write], op: str) -> None:
         """All or nothing. Conflict where a condition does not hold; a repeat with the same `op` is a success."""
         items: list[Any] = [self._part(write, op) for write in writes]
         try:
-            with aws.mapped("A transaction"):
-                try:
-                    self.client.transact_write_items(TransactItems=items)
-                except self.client.exceptions.TransactionCanceledException as error:
-                    raise _Standing(error) from error
+            self._write("A transaction", self.client.transact_write_items, TransactItems=items)
         except _Standing as standing:
             first = self.get(writes[0].pk, writes[0].sk)
             if first is not None and first.get("op") == op:
                 return
-            raise Conflict(f"{writes[0].pk} changed meanwhile.") from standing
+            raise _changed(writes[0]) from standing
+
+    def _write(self, what: str, call: Callable[..., Any], **arguments: Any) -> Any:
+        """One write. _Standing where its condition fails; Throttled where others' transactions keep it out."""
+        for pause_s in _PAUSES_S:
+            with aws.mapped(what):
+                try:
+                    return call(**arguments)
+                except ClientError as error:
+                    if _refused(error):
+                        raise _Standing(error) from error
+                    if not _clashed(error):
+                        raise
+            self.pause(random.uniform(0, pause_s))  # noqa: S311 - jitter, not a secret
+        raise Throttled(f"{what} met other writers {len(_PAUSES_S)} times in a row.")
 
     def query(self, pk: str, limit: int = 1000) -> list[Item]:
         """Every item of one partition, up to `limit`."""
@@ -145,18 +163,27 @@ class Table:
     def page(self, list_pk: str, limit: int, cursor: str | None = None) -> tuple[list[Item], str | None]:
         """One page of a list, newest first, and the cursor of the next."""
         start = {"ExclusiveStartKey": encode(_open_cursor(cursor, list_pk))} if cursor else {}
+        try:
+            raw = self._page(list_pk, limit, start)
+        except MillraceError as error:
+            cause = error.__cause__
+            if cursor and isinstance(cause, ClientError) and aws.code_of(cause) == "ValidationException":
+                raise InvalidInput(_FOREIGN_CURSOR) from error
+            raise
+        last = raw.get("LastEvaluatedKey")
+        return [decode(item) for item in raw["Items"]], _close_cursor(decode(last)) if last else None
+
+    def _page(self, list_pk: str, limit: int, start: Mapping[str, Any]) -> Any:
         with aws.mapped(f"Listing {list_pk}"):
-            raw = self.client.query(
+            return self.client.query(
                 TableName=self.name,
                 IndexName=INDEX,
                 KeyConditionExpression="list_pk = :pk",
                 ExpressionAttributeValues=encode({":pk": list_pk}),
                 ScanIndexForward=False,
                 Limit=max(1, min(limit, MAX_PAGE)),
-                **start,  # type: ignore[arg-type]
+                **start,
             )
-        last = raw.get("LastEvaluatedKey")
-        return [decode(item) for item in raw["Items"]], _close_cursor(decode(last)) if last else None
 
     def all(self, list_pk: str) -> list[Item]:
         """A whole list, newest first. For snapshots and tools, never for a request."""
@@ -175,6 +202,32 @@ class Table:
             return {"Delete": {"TableName": self.name, "Key": key, **condition}}
         item = encode({**write.values, "pk": write.pk, "sk": write.sk, "op": op})
         return {"Put": {"TableName": self.name, "Item": item, **condition}}
+
+
+def _refused(error: ClientError) -> bool:
+    """Whether a condition failed. A cancelled transaction tells its reasons; without them it counts as refused."""
+    code = aws.code_of(error)
+    return code == "ConditionalCheckFailedException" or (
+        code == "TransactionCanceledException" and _reasons(error) & {"ConditionalCheckFailed"} != set()
+    )
+
+
+def _clashed(error: ClientError) -> bool:
+    code = aws.code_of(error)
+    return code == "TransactionConflictException" or (
+        code == "TransactionCanceledException" and _reasons(error) <= _CLASHES
+    )
+
+
+def _reasons(error: ClientError) -> set[str]:
+    told: Any = error.response.get("CancellationReasons")
+    codes = {str(reason.get("Code")) for reason in told or [{"Code": "ConditionalCheckFailed"}]}
+    return codes - {"None"}
+
+
+def _changed(write: Write) -> Conflict:
+    _, _, thing = write.pk.partition("#")
+    return Conflict(f"{thing.replace('#', ' ')} was changed by somebody else meanwhile; look at it and ask again.")
 
 
 class _Standing(Exception):
@@ -236,6 +289,9 @@ def _update_arguments(write: Write, op: str) -> dict[str, Any]:
     }
 
 
+_FOREIGN_CURSOR = "That cursor is not one of this list; begin again without it."
+
+
 def _close_cursor(key: Item) -> str:
     return base64.urlsafe_b64encode(json.dumps(key, sort_keys=True).encode()).decode().rstrip("=")
 
@@ -244,19 +300,26 @@ def _open_cursor(cursor: str, list_pk: str) -> Item:
     """A cursor moves within its own list and nowhere else."""
     try:
         key: Item = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        good = set(key) == {"pk", "sk", "list_pk", "list_sk"} and all(isinstance(v, str) for v in key.values())
-    except (ValueError, TypeError, AttributeError):
+        good = set(key) == {"pk", "sk", "list_pk", "list_sk"} and all(isinstance(v, str) and v for v in key.values())
+    except (ValueError, TypeError, AttributeError, RecursionError):
         good = False
-    if not good or key["list_pk"] != list_pk:
-        raise InvalidInput("That cursor is not one of this list; begin again without it.")
+    if not good or key["list_pk"] != list_pk or not key["pk"].startswith(f"{list_pk}#"):
+        raise InvalidInput(_FOREIGN_CURSOR)
+    try:
+        json.dumps(key, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInput(_FOREIGN_CURSOR) from error
     return key
 
 
 def _to_decimal(value: Any) -> Any:
     if isinstance(value, float):
-        return Decimal(repr(value))
+        if not math.isfinite(value) or abs(value) > _LARGEST:
+            return None
+        return Decimal(repr(value if abs(value) > _SMALLEST else 0.0))
     if isinstance(value, Mapping):
-        return {k: _to_decimal(v) for k, v in value.items() if v is not None}
+        plain = ((k, _to_decimal(v)) for k, v in value.items())
+        return {k: v for k, v in plain if v is not None}
     if isinstance(value, (list, tuple)):
         return [_to_decimal(v) for v in value]
     return value

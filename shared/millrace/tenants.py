@@ -13,6 +13,10 @@ from .contract import DROP_PREFIX, SYSTEM, TENANT_PATTERN, TENANTS_PREFIX, Tier
 from .errors import InvalidInput
 
 
+MAX_ID = 256
+"""Characters; far under what a key of DynamoDB holds, and over any id of ours."""
+
+
 class Kind(StrEnum):
     """The nouns that have items in the table."""
 
@@ -39,8 +43,8 @@ class Role(StrEnum):
 
 
 def _pk(owner: str, kind: Kind, id: str | None) -> str:
-    if id is not None and ("#" in id or not id):
-        raise InvalidInput(f"An id is never empty and never holds '#': {id!r}.")
+    if id is not None and ("#" in id or not 0 < len(id) <= MAX_ID):
+        raise InvalidInput(f"An id has 1 to {MAX_ID} characters and never a '#', not {id[:80]!r}.")
     return f"{owner}#{kind}" if id is None else f"{owner}#{kind}#{id}"
 
 
@@ -53,7 +57,7 @@ class Tenant:
     roles: frozenset[Role] = frozenset(Role)
 
     def __post_init__(self) -> None:
-        if not TENANT_PATTERN.match(self.id):
+        if not TENANT_PATTERN.fullmatch(self.id):
             raise InvalidInput(f"A tenant is 3 to 32 of a-z, 0-9 and '-', beginning with a letter, not {self.id!r}.")
 
     def pk(self, kind: Kind, id: str | None = None) -> str:

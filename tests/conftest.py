@@ -1,0 +1,100 @@
+"""What the suites share: an environment in which every handler can be imported, and the embedded table and buckets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.fakes import LONG
+
+settings.register_profile(
+    "millrace", deadline=None, derandomize=not LONG, suppress_health_check=list(HealthCheck), database=None
+)
+settings.load_profile("millrace")
+
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "MILLRACE_STAGE": "local",
+    "MILLRACE_TABLE": "millrace-test",
+    "MILLRACE_DATA_BUCKET": "millrace-test-data",
+    "MILLRACE_DROP_BUCKET": "millrace-test-drops",
+    "MILLRACE_TRAIN_MACHINE": "arn:aws:states:us-east-1:123456789012:stateMachine:train",
+    "MILLRACE_TRAIN_THRESHOLD": "60",
+    "MILLRACE_PROVIDER_SECRET": "millrace-test-providers",
+    "MILLRACE_IMAGES": '{"lora": "lora:1", "gguf": "gguf:1", "serve": "serve:1"}',
+    "MILLRACE_TRAINING_ROLE": "arn:aws:iam::123456789012:role/containers",
+    "MILLRACE_KMS_KEY": "arn:aws:kms:us-east-1:123456789012:key/1",
+    "POWERTOOLS_SERVICE_NAME": "millrace",
+    "POWERTOOLS_METRICS_NAMESPACE": "Millrace",
+}
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    return ENVIRONMENT
+
+
+@pytest.fixture
+def embedded(environment: dict[str, str]) -> Iterator[dict[str, str]]:
+    """moto with our table, buckets and state machine; one lock round the table, or its races would prove nothing."""
+    import boto3
+    from moto import mock_aws
+
+    _lock_moto()
+    with mock_aws():
+        _make(boto3, environment)
+        yield environment
+
+
+def _lock_moto() -> None:
+    import threading
+
+    from moto.dynamodb.responses import DynamoHandler
+
+    inner = DynamoHandler.call_action
+    if getattr(inner, "locked", False):
+        return
+    lock = threading.RLock()
+
+    def call_action(self: Any) -> Any:
+        with lock:
+            return inner(self)
+
+    call_action.locked = True  # type: ignore[attr-defined]
+    DynamoHandler.call_action = call_action  # type: ignore[method-assign]
+
+
+def _make(boto3: Any, environment: dict[str, str]) -> None:
+    names = ("pk", "sk", "list_pk", "list_sk")
+    boto3.client("dynamodb").create_table(
+        TableName=environment["MILLRACE_TABLE"],
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in names],
+        KeySchema=_schema("pk", "sk"),
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "by_time",
+                "KeySchema": _schema("list_pk", "list_sk"),
+                "Projection": {"ProjectionType": "ALL"},
+            }
+        ],
+    )
+    s3 = boto3.client("s3")
+    for name in ("MILLRACE_DATA_BUCKET", "MILLRACE_DROP_BUCKET"):
+        s3.create_bucket(Bucket=environment[name])
+        s3.put_bucket_versioning(Bucket=environment[name], VersioningConfiguration={"Status": "Enabled"})
+    definition = '{"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}'
+    role = "arn:aws:iam::123456789012:role/states"
+    boto3.client("stepfunctions").create_state_machine(name="train", definition=definition, roleArn=role)
+
+
+def _schema(hash: str, range: str) -> list[dict[str, str]]:
+    return [{"AttributeName": hash, "KeyType": "HASH"}, {"AttributeName": range, "KeyType": "RANGE"}]
