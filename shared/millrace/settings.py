@@ -58,10 +58,20 @@ class Training(Storage):
 
 
 @dataclass(frozen=True)
-class Gateway(Training):
-    drop_bucket: str = field(kw_only=True)
+class Providers(Settings):
+    """What it takes to call a model of somebody else."""
+
     provider_secret: str = field(kw_only=True)
     """Name of the Secrets Manager secret that holds {"OPENAI_API_KEY": "...", ...}."""
+    provider_urls: str = field(default="", kw_only=True)
+    """Base URLs that take the place of the providers' own, for a proxy: "openai=https://proxy.example.com/v1,..."."""
+    egress_allow: str = field(default="", kw_only=True)
+    """Hosts (`name[:port]`) and networks (CIDR) that a custom URL may reach although they are private."""
+
+
+@dataclass(frozen=True)
+class Gateway(Training, Providers):
+    drop_bucket: str = field(kw_only=True)
     deadline_s: float = field(default=25.0, kw_only=True)
 
 
@@ -74,7 +84,7 @@ class Ingest(Training):
 class Steps(Training):
     """The tasks of the state machine."""
 
-    images: Mapping[str, str] = field(kw_only=True)
+    images: Mapping[str, str] = field(kw_only=True, hash=False)
     """Container name -> image URI: lora, gguf, serve."""
     training_role: str = field(kw_only=True)
     """ARN that training jobs and endpoints run under."""

@@ -41,6 +41,15 @@ def test_every_handler_is_in_its_asset(stack: Assembly) -> None:
             assert {module, "millrace/contract.py"} <= set(zipped.namelist()), name
 
 
+def test_every_asset_knows_every_strategy(stack: Assembly) -> None:
+    described = {path.parent.name for path in bundle.ROOT.glob("training_containers/*/strategy.json")}
+
+    for archive in {stack.archive(function) for function in stack.functions().values()}:
+        with zipfile.ZipFile(archive) as zipped:
+            carried = [Path(n).stem for n in zipped.namelist() if n.startswith("millrace/strategies.d/")]
+        assert sorted(carried) == sorted(described) != []
+
+
 def test_an_asset_holds_nothing_that_no_function_imports(stack: Assembly) -> None:
     for archive in {stack.archive(function) for function in stack.functions().values()}:
         with zipfile.ZipFile(archive) as zipped:

@@ -61,7 +61,7 @@ def test_every_function_finds_its_settings_in_the_environment(stack: Assembly) -
 
     for name, kind in SETTINGS.items():
         environment = {k: rules.text_of(v) for k, v in found[name]["Environment"]["Variables"].items()}
-        kind.from_env(environment)
+        assert hash(kind.from_env(environment)), "what a function builds from its settings is kept by them"
 
 
 def test_every_function_has_the_defaults(stack: Assembly) -> None:
