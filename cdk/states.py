@@ -21,8 +21,13 @@ LAMBDA_HICCUPS = [
     "Lambda.ClientExecutionTimeoutException",
     "Lambda.TooManyRequestsException",
 ]
+DISCARDED = "$.discarded"
+"""Where answers go that nobody reads. Not null: the CDK drops nulls from its JSON, and the state would be replaced."""
 SAGEMAKER_HICCUPS = ["SageMaker.AmazonSageMakerException", "SageMaker.ThrottlingException"]
 """Of the call that starts a job, never of the job: a failed job is States.TaskFailed and is not run again."""
+
+NVME = ("ml.*d.*", "ml.g4dn.*", "ml.g5.*", "ml.g6*", "ml.p3dn.*", "ml.p4*", "ml.p5*", "ml.p6*", "ml.trn*")
+"""Families of instances with local disks. Source: AWS, "Instance store" of the EC2 instance types."""
 
 
 def retry(errors: Iterable[str], *, attempts: int = 4, interval_s: int = 2, limit_s: int = 60) -> list[State]:
@@ -57,7 +62,7 @@ def invoke(
     keep: dict[str, str] | None = None,
 ) -> State:
     """Call a function. `keep`: name -> path in its answer; what is not named is dropped. `result`: where that goes."""
-    kept: State = {"ResultPath": None}
+    kept: State = {"ResultPath": DISCARDED}
     if result is not None:
         kept = {"ResultPath": result, "ResultSelector": {f"{name}.$": path for name, path in (keep or {}).items()}}
     return {
@@ -72,11 +77,14 @@ def invoke(
     }
 
 
-def train(plan: str, *, role: str, key: str, then: str, otherwise: str, timeout_s: int, result: str) -> State:
+def train(
+    plan: str, *, role: str, key: str, nvme: bool, then: str, otherwise: str, timeout_s: int, result: str
+) -> State:
     """Run one container as a SageMaker training job to its end. `plan`: path of its part of the plan.
 
-    No network, everything encrypted, the result stored uncompressed. Only the status is kept: later states find the
-    result by its name, and the description of a job may outgrow the 256 KB that a state may hold.
+    No network, everything encrypted, the result stored uncompressed. `nvme`: the instance has disks of its own, which
+    encrypt themselves, and SageMaker refuses a key for them. Only the status is kept: later states find the result by
+    its name, and the description of a job may outgrow the 256 KB that a state may hold.
     """
     return {
         "Type": "Task",
@@ -93,7 +101,7 @@ def train(plan: str, *, role: str, key: str, then: str, otherwise: str, timeout_
                 "InstanceCount": 1,
                 "InstanceType.$": f"{plan}.instance_type",
                 "VolumeSizeInGB.$": f"{plan}.volume_gb",
-                "VolumeKmsKeyId": key,
+                **({} if nvme else {"VolumeKmsKeyId": key}),
             },
             "StoppingCondition": {"MaxRuntimeInSeconds.$": f"{plan}.max_runtime_s"},
             "EnableNetworkIsolation": True,
@@ -106,6 +114,12 @@ def train(plan: str, *, role: str, key: str, then: str, otherwise: str, timeout_
         "ResultPath": result,
         "Next": then,
     }
+
+
+def on_nvme(plan: str, then: str) -> State:
+    """The rule that an instance has disks of its own."""
+    path = f"{plan}.instance_type"
+    return {"Or": [{"Variable": path, "StringMatches": pattern} for pattern in NVME], "Next": then}
 
 
 def choose(rules: Iterable[State], default: str) -> State:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .states import State, choose, equals, invoke, train
+from .states import State, choose, equals, invoke, on_nvme, train
 
 STEP_TIMEOUT_S = 300
 """Longest that a step's function may take, and with a margin its Task."""
@@ -39,10 +39,10 @@ class Parts:
 
 def definition(parts: Parts) -> dict[str, Any]:
     states = {
-        "Plan": _call(parts.plan, {}, then="Train", result="$.plan", keep=("train", "evaluate", "gguf", "model")),
-        **_job("Train", "train", parts, then="Evaluate"),
+        "Plan": _call(parts.plan, {}, then="TrainDisk", result="$.plan", keep=("train", "evaluate", "gguf", "model")),
+        **_job("Train", "train", parts, then="EvaluateDisk"),
         **_job("Evaluate", "evaluate", parts, then="Gate"),
-        **_gate("Gate", "adapter", parts, then="Quantize"),
+        **_gate("Gate", "adapter", parts, then="QuantizeDisk"),
         **_job("Quantize", "gguf", parts, then="GateGguf"),
         **_gate("GateGguf", "gguf", parts, then="Register"),
         "Register": _call(parts.register, {}, then="Deploy"),
@@ -74,17 +74,25 @@ def _call(
 
 def _job(name: str, part: str, parts: Parts, *, then: str) -> dict[str, State]:
     """A container's run. A job that was stopped, by its time limit or by hand, has not succeeded."""
-    ended, stopped, result = f"{name}Ended", f"{name}Stopped", f"$.{part}"
-    return {
-        name: train(
-            f"$.plan.{part}",
+    disk, nvme, ended, stopped = f"{name}Disk", f"{name}OnNvme", f"{name}Ended", f"{name}Stopped"
+    plan, result = f"$.plan.{part}", f"$.{part}"
+
+    def run(local_disks: bool) -> State:
+        return train(
+            plan,
             role=parts.role,
             key=parts.key,
+            nvme=local_disks,
             then=ended,
             otherwise=FAILED,
             timeout_s=parts.job_limit_s,
             result=result,
-        ),
+        )
+
+    return {
+        disk: choose([on_nvme(plan, nvme)], name),
+        name: run(False),
+        nvme: run(True),
         ended: choose([equals(f"{result}.TrainingJobStatus", "Completed", then)], stopped),
         stopped: {
             "Type": "Pass",

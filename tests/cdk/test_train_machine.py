@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from tests import asl
 
 from .conftest import Assembly
 
-JOBS = ("Train", "Evaluate", "Quantize")
+STAGES = ("Train", "Evaluate", "Quantize")
+JOBS = tuple(f"{stage}{disk}" for stage in STAGES for disk in ("", "OnNvme"))
 
 
 @pytest.fixture
@@ -42,7 +44,7 @@ def test_every_container_is_cut_off_encrypted_and_bounded(machine: dict[str, Any
         assert machine["States"][name]["Resource"] == "arn:aws:states:::sagemaker:createTrainingJob.sync"
         assert given["EnableNetworkIsolation"] is True
         assert given["OutputDataConfig"]["CompressionType"] == "NONE" and given["OutputDataConfig"]["KmsKeyId"]
-        assert given["ResourceConfig"]["VolumeKmsKeyId"]
+        assert ("VolumeKmsKeyId" in given["ResourceConfig"]) is not name.endswith("OnNvme")
         assert given["StoppingCondition"]["MaxRuntimeInSeconds.$"].startswith("$.plan.")
 
 
@@ -60,7 +62,7 @@ def test_executions_are_logged_without_their_data(stack: Assembly) -> None:
 
 
 def test_a_whole_execution_outlasts_its_parts(machine: dict[str, Any]) -> None:
-    assert machine["TimeoutSeconds"] > sum(machine["States"][name]["TimeoutSeconds"] for name in JOBS)
+    assert machine["TimeoutSeconds"] > sum(machine["States"][name]["TimeoutSeconds"] for name in STAGES)
 
 
 @pytest.mark.parametrize(
@@ -87,9 +89,9 @@ GOOD: dict[str, Any] = {
 }
 
 
-def walk(machine: dict[str, Any], answers: dict[str, Any]) -> str:
+def walk(machine: dict[str, Any], answers: dict[str, Any], instance: str = "ml.local") -> str:
     """Run the machine with given answers; the conclusion that it comes to. Only what our machine uses."""
-    data: dict[str, Any] = {}
+    data: dict[str, Any] = {"plan": {part: {"instance_type": instance} for part in ("train", "evaluate", "gguf")}}
     name = machine["StartAt"]
     for _ in range(10_000):
         state = machine["States"][name]
@@ -103,7 +105,7 @@ def _step(state: dict[str, Any], answer: Any, data: dict[str, Any]) -> str:
     if isinstance(answer, Exception):
         return str(state["Catch"][0]["Next"])
     key = str(state.get("ResultPath") or "$.").removeprefix("$.")
-    if state["Type"] == "Task" and key:
+    if state["Type"] == "Task" and key != "plan" and key:
         data[key] = answer
     if state["Type"] == "Pass":
         counted = {"count": data.get(key, {}).get("count", 0) + 1}
@@ -114,17 +116,38 @@ def _step(state: dict[str, Any], answer: Any, data: dict[str, Any]) -> str:
 
 
 def _holds(rule: dict[str, Any], data: dict[str, Any]) -> bool:
-    if "And" in rule:
-        return all(_holds(inner, data) for inner in rule["And"])
+    if "And" in rule or "Or" in rule:
+        every = all if "And" in rule else any
+        return every(_holds(inner, data) for inner in rule.get("And", rule.get("Or")))
     value: Any = data
     for part in rule["Variable"].removeprefix("$.").split("."):
         value = value[part]
     compare = {
         "StringEquals": lambda wanted: value == wanted,
+        "StringMatches": lambda wanted: fnmatchcase(value, wanted),
         "BooleanEquals": lambda wanted: value is wanted,
         "NumericLessThan": lambda wanted: value < wanted,
     }
     return all(check(rule[operator]) for operator, check in compare.items() if operator in rule)
+
+
+@pytest.mark.parametrize(
+    ("instance", "nvme"),
+    [
+        ("ml.g5.xlarge", True),
+        ("ml.g6e.2xlarge", True),
+        ("ml.p4d.24xlarge", True),
+        ("ml.m5d.xlarge", True),
+        ("ml.m5.2xlarge", False),
+        ("ml.p3.2xlarge", False),
+        ("ml.local", False),
+    ],
+)
+def test_only_disks_that_take_a_key_are_given_one(machine: dict[str, Any], instance: str, nvme: bool) -> None:
+    """SageMaker refuses a job that names a volume key for an instance with disks of its own."""
+    wrong = {f"{stage}{'' if nvme else 'OnNvme'}": RuntimeError("the other disk") for stage in STAGES}
+
+    assert walk(machine, wrong, instance) == "ConcludeCompleted"
 
 
 def test_a_stopped_job_tells_conclude_why(machine: dict[str, Any]) -> None:
