@@ -1,6 +1,7 @@
 """What a rewrite must keep, read out of a text in one pass each. Pure, linear.
 
-Order matters: code, links, markers, citations and quotes are taken out first, so that a digit in an address is no number.
+Order matters: code, links, markers, citations and quotes are taken out first, so that a digit in an address is no
+number.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ URL = re.compile(
 )
 CITATION = re.compile(
     r"\[\d{1,4}(?:\s?[,;–-]\s?\d{1,4}){0,20}\]|\[\^[\w-]{1,40}\]|\[@[^\]\n]{1,200}\]|\\cite[a-z]*\{[^}\n]{1,200}\}"
-    r"|\((?:[^()\n]{0,20} )?[A-Z][^()\n]{1,150}?,? (?:19|20)\d\d[a-z]?(?:, pp?\. ?[\d–-]+)?(?:; [^()\n]{1,150}?\d{4}[a-z]?)*\)"
+    r"|\((?:[^()\n]{0,20} )?[A-Z][^()\n]{1,150}?,? (?:19"
+    r"|20)\d\d[a-z]?(?:, pp?\. ?[\d–-]+)?(?:; [^()\n]{1,150}?\d{4}[a-z]?)*\)"
 )
 QUOTE = re.compile(
     r"“[^”\n]{1,2000}”|«[^»\n]{1,2000}»|(?<![\w\"])\"(?=\S)[^\"\n]{1,2000}(?<=\S)\"(?!\w)|(?<!\w)‘[^’\n]{2,300}’(?!\w)"
@@ -36,12 +38,17 @@ BLOCKQUOTE = re.compile(r"^[ \t]*>[ \t]?\S", re.MULTILINE)
 IMAGE = re.compile(r"!\[[^\]\n]{0,300}\]\(")
 
 _NEUTRAL = re.compile(
-    r"\bnot (?:only|just|merely|simply|solely|to mention)\b|\b(?:isn't|aren't|wasn't|weren't) (?:just|only|merely|simply)\b"
+    r"\bnot (?:only|just|merely|simply|solely|to mention)\b|\b(?:isn't|aren't|wasn't|weren't) (?:just"
+    r"|only|merely|simply)\b"
     r"|\bno doubt\b|\bwithout (?:a )?(?:doubt|question)\b|\bno matter\b|\bnothing short of\b|\bneedless to say\b"
     r"|\bgoes without saying\b|\bcannot be overstated\b|\bcan(?:no|'|’)t be overstated\b|\bwhether or not\b|\bor not\b"
-    r"|\bmore often than not\b|\bno stranger to\b|\bif not\b|\blast but not least\b|\bthere(?:'s| is) no denying(?: that)?\b"
-    r"|\b(?:cannot|can't) be (?:overstated|denied)\b|\bno wonder\b|\bdon't hesitate to\b|\bdo not hesitate to\b|\bnone ?the ?less\b"
-    r"|\bnever ?the ?less\b|\bthere(?:'s| is) no question(?: that)?\b|\bno secret\b|\bwhy not\b",
+    r"|\bmore often than not\b|\bno stranger to\b|\bif not\b|\blast but not least\b|\bthere(?:'s"
+    r"| is) no denying(?: that)?\b"
+    r"|\b(?:cannot|can't) be (?:overstated|denied)\b|\bno wonder\b|\bdon't hesitate to\b"
+    r"|\bdo not hesitate to\b|\bnone ?the ?less\b"
+    r"|\bnever ?the ?less\b|\bthere(?:'s| is) no question(?: that)?\b|\bno secret\b|\bwhy not\b"
+    r"|\bnot limited to\b|\bno further\b|\bmake no mistake\b|\bnot all\b|\b(?:without|with no) further\b"
+    r"|\bwith no further\b",
     re.IGNORECASE,
 )
 _NEGATION = re.compile(
@@ -49,9 +56,12 @@ _NEGATION = re.compile(
     re.IGNORECASE,
 )
 _SOFT_NEGATION = re.compile(
-    r"\b(?:fail(?:s|ed|ing)?|lack(?:s|ed|ing)?|unable|refus(?:e|es|ed|ing)|hardly|scarcely|rarely|seldom|barely|avoid(?:s|ed|ing)?"
-    r"|absent|absence|free of|instead of|rather than|miss(?:es|ed|ing)?|except|stop(?:s|ped)?|prevent(?:s|ed|ing)?|false|no longer"
-    r"|un(?:able|likely|clear|known|changed|affected|available|necessary)|im(?:possible)|in(?:sufficient|correct|complete))\b",
+    r"\b(?:fail(?:s|ed|ing)?|lack(?:s|ed|ing)?|unable|refus(?:e|es|ed|ing)|hardly|scarcely|rarely|seldom"
+    r"|barely|avoid(?:s|ed|ing)?"
+    r"|absent|absence|free of|instead of|rather than|miss(?:es|ed|ing)?|except|stop(?:s|ped)?|prevent(?:s"
+    r"|ed|ing)?|false|no longer"
+    r"|un(?:able|likely|clear|known|changed|affected|available|necessary)|im(?:possible)|in(?:sufficient"
+    r"|correct|complete))\b",
     re.IGNORECASE,
 )
 _CAPITAL = re.compile(r"[^\W\d_][\w]*(?:['’&-][\w]+)*")
@@ -154,8 +164,8 @@ def _names(text: str) -> dict[str, str]:
         at = start.end() if start else 0
         found = [(m.start(), m.group()) for m in _CAPITAL.finditer(sentence)]
         capitals = sum(w[0].isupper() for _, w in found)
-        titled = capitals > 3 and capitals > 0.6 * len(found) or sentence.lstrip().startswith("#")
-        for i, (where, word) in enumerate(found):
+        titled = (capitals > 3 and capitals > 0.6 * len(found)) or sentence.lstrip().startswith("#")
+        for where, word in found:
             if _is_name(word, where <= at or _opens(sentence, where), titled):
                 bare = _bare(word)
                 names.setdefault(bare.casefold(), bare)

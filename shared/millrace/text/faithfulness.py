@@ -1,7 +1,9 @@
 """What a rewrite lost or invented. Pure, linear; H8.
 
-A kind is one of KINDS. A demand is exact where the source is exact (code, links, markers, citations, quotes) and canonical
-where a good editor may choose the form (numbers, dates, units, contractions). Known limits: two names that change places
+A kind is one of KINDS. A demand is exact where the source is exact (code, links, markers, citations, quotes) and
+canonical
+where a good editor may choose the form (numbers, dates, units, contractions). Known limits: two names that change
+places
 are not seen, nor a negation that moves to a clause with the same head word; a name at the start of a sentence is seen
 when it is a common one or stands elsewhere in the text.
 """

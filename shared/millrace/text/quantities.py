@@ -1,6 +1,7 @@
 """Numbers, dates, times and units of a text in one canonical form. Pure, linear.
 
-`1,000`, `1000`, `1 thousand` and `one thousand` are one quantity; `$5`, `5 dollars` and `USD 5` are one; `5 March 2024`,
+`1,000`, `1000`, `1 thousand` and `one thousand` are one quantity; `$5`, `5 dollars` and `USD 5` are one; `5 March
+2024`,
 `March 5th, 2024` and `2024-03-05` are one date. What may be a number and may be a phrase ("one of", "first") is soft:
 it satisfies a demand and makes none.
 """
@@ -84,7 +85,8 @@ _NUMBER = re.compile(
     rf"(?P<cur>US\$|[$€£¥₹]|\b(?:USD|EUR|GBP|JPY|INR) ?)?"
     rf"(?P<sign>(?<![\w)\]-])[-−](?=[$€£¥₹]?\d))?"
     rf"(?:(?P<raw>(?<!\w)\d+(?:\.\d+){{2,}}|(?<!\w)\d+(?:/\d+)+|(?<!\w)\d{{4}}s\b)"
-    rf"|(?P<dig>(?<![\w])\d{{1,3}}(?:,\d{{3}})+(?:\.\d+)?|(?<![\w])\d+(?:\.\d+)?|(?<![\w])\.\d+)(?P<ord>(?:st|nd|rd|th)\b)?"
+    rf"|(?P<dig>(?<![\w])\d{{1,3}}(?:,\d{{3}})+(?:\.\d+)?|(?<![\w])\d+(?:\.\d+)?"
+    rf"|(?<![\w])\.\d+)(?P<ord>(?:st|nd|rd|th)\b)?"
     rf"|\b(?P<word>(?:{_WORD_NUMBER})(?:(?:[ -]|[ -]and[ -])(?:{_WORD_NUMBER}))*)\b"
     rf"|\b(?P<soft>{_SOFT_WORD})\b|(?P<frac>[½¼¾⅓⅔]))"
     rf"(?:(?P<suf>(?:k|mn|bn|tn|[MBK]|m(?= ))\b)|[ -](?P<scale>hundred|thousand|million|billion|trillion)s?\b)?"
@@ -172,7 +174,7 @@ def _quantity(match: re.Match[str], text: str) -> Quantity | None:
     bound = noun.group(1).lower() if noun and not unit else ""
     if group["raw"]:
         return Quantity(group["raw"], unit, match.group(), False)
-    soft = bool(group["soft"]) or (group["word"] or "").lower() == "one" and not (unit or group["scale"])
+    soft = bool(group["soft"]) or ((group["word"] or "").lower() == "one" and not (unit or group["scale"]))
     value = _value(group)
     if value is None:
         return None
@@ -202,7 +204,7 @@ def _plain(value: Decimal) -> str:
 
 
 def words_value(words: str) -> int:
-    """ "two hundred and five thousand" -> 205000."""
+    """The value of number words: "two hundred and five thousand" is 205000."""
     total = current = 0
     for word in re.split(r"[ -]", words.lower()):
         if word in ONES:
@@ -217,7 +219,7 @@ def words_value(words: str) -> int:
 
 
 def _spread_units(found: list[Quantity], spans: list[tuple[int, int]], text: str) -> list[Quantity]:
-    """ "10 to 20%" and "$10-20" say the unit once for both."""
+    """A range says its unit once for both: "10 to 20%", "$10-20"."""
     for i in range(len(found) - 1):
         left, right = found[i], found[i + 1]
         between = text[spans[i][1] : spans[i + 1][0]]

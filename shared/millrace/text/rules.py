@@ -1,14 +1,26 @@
-"""A rewriter made of rules: always answers, offline, the same words for the same text, settings and seed. Pure."""
+"""A rewriter made of rules: always answers, offline, the same words for the same text, settings and seed. Pure; H9.
+
+It never breaks what `faithfulness.verify` holds: a block whose rewrite would is tried with the light rules and else
+kept.
+Another language than English passes through; `Rewrite.language` says which it was taken for.
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
+from millrace.errors import InvalidInput
+from millrace.text.blocks import Block, blocks
+from millrace.text.engine import Change, kit, rewrite_block
 from millrace.text.faithfulness import verify
+from millrace.text.language import detect
+from millrace.text.ops import mixed_dialect
+from millrace.text.ruledata import STRENGTHS, TONES
 
-STRENGTHS = ("light", "medium", "strong")
-TONES = ("plain", "warm", "formal", "academic")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+ENOUGH_WORDS = 8
+"""A block of fewer words has the language of its text."""
 
 
 @dataclass(frozen=True)
@@ -16,23 +28,67 @@ class Rewrite:
     """The text and what was changed, in order: (rule id, before, after)."""
 
     text: str
-    changes: tuple[tuple[str, str, str], ...] = ()
+    changes: tuple[Change, ...] = ()
     language: str = "en"
 
 
-_FIRST = (
-    ("inflated.utilize", re.compile(r"\butilize\b"), "use"),
-    ("inflated.delve", re.compile(r"\bdelve into\b"), "examine"),
-)
-
-
 def rewrite(text: str, strength: str = "medium", tone: str = "plain", seed: int = 0) -> Rewrite:
-    """The text rewritten; whatever would break faithfulness stays as it was."""
-    changes: list[tuple[str, str, str]] = []
-    out = text
-    for rule_id, pattern, replacement in _FIRST:
-        out, count = pattern.subn(replacement, out)
-        changes += [(rule_id, pattern.pattern, replacement)] * count
-    if verify(text, out):
-        return Rewrite(text)
-    return Rewrite(out, tuple(changes))
+    """The text rewritten; a second time changes nothing more."""
+    if strength not in STRENGTHS or tone not in TONES:
+        raise InvalidInput(f"strength is one of {', '.join(STRENGTHS)}, tone one of {', '.join(TONES)}.")
+    language = detect(text)
+    pieces = list(blocks(text))
+    dialect = mixed_dialect(_SURROGATE.sub(" ", text))
+    done = [_block(piece, strength, tone, seed, language, dialect) for piece in pieces]
+    out = _assemble(pieces, done)
+    if out.strip() and not verify(text, out):
+        return Rewrite(out, _changes(done), language)
+    done = [_faithful(piece, made, tone, seed) for piece, made in zip(pieces, done, strict=True)]
+    out = _assemble(pieces, done)
+    if out.strip() and not verify(text, out):
+        return Rewrite(out, _changes(done), language)
+    return Rewrite(text, (), language)
+
+
+_Made = tuple[str, list[Change]]
+
+
+def _block(block: Block, strength: str, tone: str, seed: int, language: str, dialect: str) -> _Made:
+    if not block.prose or not _english(block.text, language):
+        return block.text, []
+    return rewrite_block(block, kit(strength, tone), seed, dialect)
+
+
+def _english(text: str, language: str) -> bool:
+    enough = len(text) > 400 or len(text.split()) >= ENOUGH_WORDS
+    if language == "en" and text.isascii() and len(text) > 400:
+        return detect(text[:400]) == "en"
+    return detect(text) == "en" if enough else language == "en"
+
+
+def _faithful(block: Block, made: _Made, tone: str, seed: int) -> _Made:
+    if made[0] == block.text or not verify(block.text, made[0]):
+        return made
+    light = rewrite_block(block, kit("light", tone), seed)
+    return light if not verify(block.text, light[0]) else (block.text, [])
+
+
+def _assemble(pieces: list[Block], done: list[_Made]) -> str:
+    """The blocks joined; a paragraph that was left out takes the blank line after it along."""
+    out: list[str] = []
+    left_out = False
+    for piece, (text, _) in zip(pieces, done, strict=True):
+        blank = not text.strip()
+        if blank and (piece.text.strip() or left_out):
+            left_out = True
+            continue
+        left_out = False
+        out.append(text)
+    if left_out and out:
+        end = pieces[-1].text
+        out[-1] = out[-1].rstrip("\n") + end[len(end.rstrip("\n")) :]
+    return "".join(out)
+
+
+def _changes(done: list[_Made]) -> tuple[Change, ...]:
+    return tuple(change for _, changes in done for change in changes)

@@ -1,4 +1,5 @@
-"""Word lists that several measures share: what carries no content, what begins sentences, what is a common given name."""
+"""Word lists that several measures share: what carries no content, what begins sentences, what is a "
+"common given name."""
 
 from __future__ import annotations
 
@@ -28,28 +29,35 @@ GIVEN_NAMES = frozenset(
     deborah dennis derek diana diane diego dmitri donald donna dorothy douglas dylan edith edward elena eleanor eli
     elijah elizabeth ella ellen emily emma eric erica erik ethan eva evan evelyn fatima felix fernando fiona florence
     frances francesca francis francisco frank fred frederick gabriel gareth gary george gerald giovanni gloria
-    gordon graham greg gregory hannah harold harry hassan heather hector helen henry hiroshi howard hugh hugo ian ibrahim
+    gordon graham greg gregory hannah harold harry hassan heather hector helen henry hiroshi howard hugh hugo ian
+    ibrahim
     ingrid irene isaac isabel isabella ivan jack jackson jacob jacqueline jake james jamie jan jane janet janice jason
     javier jean jeff jeffrey jennifer jeremy jerry jessica jesus jill jim jimmy joan joanna joe joel johan john johnny
-    jonathan jordan jorge jose joseph joshua juan judith judy julia julian julie karen karl kate katherine kathleen kathryn
+    jonathan jordan jorge jose joseph joshua juan judith judy julia julian julie karen karl kate katherine kathleen
+    kathryn
     katie keith kelly ken kenji kenneth kevin kim kimberly kumar kyle larry laura lauren lawrence leah lee leo leonard
     leslie liam lily linda lisa logan louis louise lucas lucia lucy luis luke madison manuel marco marcus margaret maria
     marie marina mario mark marta martha martin mary mateo matthew maya megan mei melissa mia michael michelle
-    miguel mike mohammed molly monica nancy naomi natalie natasha nathan neil nicholas nicole nigel nina noah nora norman
+    miguel mike mohammed molly monica nancy naomi natalie natasha nathan neil nicholas nicole nigel nina noah nora
+    norman
     olga oliver olivia omar oscar owen pablo pamela patricia patrick paul paula pedro peter philip phillip phoebe
     priya rachel rafael raj ralph ramesh raymond rebecca ricardo richard rita robert roberto robin rodney roger ronald
-    rosa rosie roy russell ruth ryan sally sam samantha samuel sandra sanjay santiago sara sarah scott sean sebastian sergei
+    rosa rosie roy russell ruth ryan sally sam samantha samuel sandra sanjay santiago sara sarah scott sean sebastian
+    sergei
     sharon shirley simon sofia sonia sophia sophie stanley stella stephanie stephen steve steven stuart susan suzanne
     sven sylvia takashi tanya tara ted teresa terry theodore theresa thomas tim timothy tina todd tom tony tracy tyler
-    valerie vanessa vera veronica vincent virginia vladimir walter wei wendy william xavier yasmin yuki yusuf zachary zoe
+    valerie vanessa vera veronica vincent virginia vladimir walter wei wendy william xavier yasmin yuki yusuf zachary
+    zoe
     africa america argentina asia australia austria belgium berlin boston brazil britain california canada chicago chile
     china colombia denmark egypt england europe finland france germany greece india indonesia iran iraq ireland israel
     italy japan kenya korea london madrid mexico moscow netherlands nigeria norway pakistan paris peru poland portugal
     rome russia scotland seattle singapore spain stockholm sweden switzerland sydney texas tokyo toronto turkey ukraine
-    vietnam wales washington zealand amazon apple google microsoft facebook netflix tesla toyota samsung ibm intel nvidia
+    vietnam wales washington zealand amazon apple google microsoft facebook netflix tesla toyota samsung ibm intel
+    nvidia
     oracle sony nokia siemens""".split()
 )
-"""Common given names, countries, cities and companies: a capital at the start of a sentence is a name when it is one of these."""
+"""Common given names, countries, cities and companies: a capital at the start of a sentence is a "
+"name when it is one of these."""
 
 WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 

@@ -1,23 +1,81 @@
-"""Faithfulness: planted changes are found, faithful edits pass."""
+"""Faithfulness: every planted change is found under its kind, and a good editor's work raises no alarm."""
 
 from __future__ import annotations
 
-from millrace.text.faithfulness import verify
+import time
 
-SOURCE = (
-    "On March 5, 2024, Alice Smith paid $1,000 to Acme Corp. She did not sign the 3 km lease. "
-    "See [1] and https://x.org/a?b=1."
-)
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-
-def test_other_forms_of_the_same_facts_pass() -> None:
-    edit = (
-        "On 5 March 2024 Alice Smith paid 1000 dollars to Acme Corp. She didn't sign the 3-km lease. "
-        "See [1] and https://x.org/a?b=1."
-    )
-
-    assert verify(SOURCE, edit) == []
+from millrace.text.faithfulness import KINDS, Violation, verify
+from tests.millrace.text.samples import AI_TEXTS, FAITHFUL_PAIRS, HUMAN_TEXTS, MACHINE_LIKE, PLANTED
 
 
-def test_an_empty_rewrite_is_one_violation() -> None:
-    assert [v.kind for v in verify(SOURCE, "  ")] == ["empty"]
+@pytest.mark.parametrize(("kind", "source", "rewrite"), PLANTED, ids=[f"{n}-{p[0]}" for n, p in enumerate(PLANTED)])
+def test_a_planted_change_is_found_under_its_kind(kind: str, source: str, rewrite: str) -> None:
+    assert kind in {violation.kind for violation in verify(source, rewrite)}
+
+
+def test_every_kind_has_a_planted_change() -> None:
+    assert {kind for kind, _, _ in PLANTED} == set(KINDS)
+
+
+@pytest.mark.parametrize(("source", "rewrite"), FAITHFUL_PAIRS, ids=range(len(FAITHFUL_PAIRS)))
+def test_a_faithful_edit_raises_no_alarm(source: str, rewrite: str) -> None:
+    assert verify(source, rewrite) == []
+
+
+@pytest.mark.parametrize("text", AI_TEXTS + HUMAN_TEXTS + MACHINE_LIKE, ids=lambda text: text[:20])
+def test_a_text_is_faithful_to_itself_with_other_white_space(text: str) -> None:
+    assert verify(text, text + "\n") == []
+
+
+EQUAL = [
+    ("It costs 1,000 dollars.", "It costs $1000."), ("We met on 5 March 2024.", "We met on March 5th, 2024."),
+    ("We met on 2024-03-05 here.", "We met on March 5, 2024 here."), ("It took one hundred and two days.", "It took 102 days."),
+    ("He earns $5k now.", "He earns $5,000 now."), ("It is 1.50 long.", "It is 1.5 long."),
+    ("A 30-minute walk helps.", "A walk of thirty minutes helps."), ("It's 5 percent.", "It is 5%."),
+    ("We do not know.", "We don't know."), ("She is unable to come.", "She cannot come."),
+    ("He said “it works.”", "He said “it works”."), ("The U.S. team won it.", "The U.S. team won it all."),
+    ("It grew by half.", "It grew by 50%."), ("Therefore, dogs bark.", "Dogs bark."),
+    ("It starts at 3:00 PM.", "It starts at 15:00."), ("Acme's plan is good.", "The plan of Acme is good."),
+    ("Growth was twofold, or 2x.", "Growth was twofold, or 2 times."), ("The results of Smith (2020) hold.", "Smith (2020) holds."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("one", "two"), EQUAL, ids=range(len(EQUAL)))
+def test_equal_forms_pass_both_ways(one: str, two: str) -> None:
+    assert verify(one, two) == []
+    assert verify(two, one) == []
+
+
+def test_a_violation_shows_both_sides() -> None:
+    assert verify("Walk 5 km home.", "Walk 5 miles home.") == [Violation("unit", "5 km", "5 miles")]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=200), st.text(max_size=200))
+def test_any_two_texts_get_an_answer_and_equal_ones_none(one: str, two: str) -> None:
+    assert verify(one, one) == []
+    assert all(violation.kind in KINDS for violation in verify(one, two))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 10**7), st.sampled_from(["We sold {} units.", "It costs ${}.", "About {}% of it.", "It is {} km long."]))
+def test_any_number_that_changes_is_found(value: int, frame: str) -> None:
+    assert verify(frame.format(value), frame.format(f"{value:,}")) == []
+    assert [v.kind for v in verify(frame.format(value), frame.format(value + 1))].count("number") >= 1
+
+
+@pytest.mark.parametrize("unit", ["(Ab, ", "[1, ", "“a", '"a ', "`a", "{{RED:", "not ", "1/", "1.", "A", "a@", "www.", "$1", "Jan 1 "])
+def test_repetition_of_any_opener_takes_linear_time(unit: str) -> None:
+    def seconds(count: int) -> float:
+        text = unit * count
+        start = time.process_time()
+        verify(text, text + " x")
+        return time.process_time() - start
+
+    seconds(2_000)
+
+    assert min(seconds(40_000) for _ in range(2)) < 16 * max(min(seconds(5_000) for _ in range(3)), 0.01)

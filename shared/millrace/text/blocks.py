@@ -1,0 +1,144 @@
+"""A text cut into blocks, lossless, and what in a block no rule may touch. Pure, linear.
+
+Prose is a paragraph, a list item or a line that stands alone; code, headings, tables, quotations and front matter
+are kept.
+A protected character is masked by MASK, so that no pattern matches it and every position stays what it was.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from millrace.text import facts
+from millrace.text.sentences import split
+
+MASK = "\ue000"
+_KEPT_LINE = re.compile(
+    r" {0,3}#{1,6}(?:[ \t]|$)|[ \t]*\||[ \t]*>|(?: {4,}|\t)\S|[ \t]*<[a-zA-Z/!]|[ \t]*(?:[-*_=][ \t]*){3,}$|\$\$"
+)
+_MARKER = re.compile(r"[ \t]*(?:[-*+•][ \t]+(?:\[[ xX]\][ \t]+)?|\d{1,3}[.)][ \t]+)")
+LARGEST = 16_000
+"""Characters of one prose block; a single sentence longer than this is no prose and stays as it is."""
+_WRAPPED = 56  # a line this long that a lower-case line follows was wrapped, not ended
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_TAG = re.compile(r"<[^<>\n]{1,300}>")
+_LINK = re.compile(r"!?\[[^\]\n]{0,300}\]\([^()\n]{0,2000}\)|\[[^\]\n]{1,300}\]\[[^\]\n]{0,100}\]")
+_MATH = re.compile(r"\$[^\s$](?:[^$\n]{0,200}[^\s$])?\$(?!\d)|\\\([^\n]{1,200}?\\\)")
+_GUARDS: tuple[tuple[str, re.Pattern[str]], ...] = (
+    ("{{", facts.MARKER), ("`", facts.INLINE_CODE), ("](", _LINK), ("][", _LINK), ("://", facts.URL), ("www.",
+    facts.URL),
+    ("@", facts.URL), ("[", facts.CITATION), ("(", facts.CITATION), ("\\", facts.CITATION), ("<", _TAG), ("$", _MATH),
+    ("\\(", _MATH), ('"', facts.QUOTE), ("“", facts.QUOTE), ("«", facts.QUOTE), ("‘", facts.QUOTE),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Block:
+    """A piece of the text. `prose` = rules may work on it; `lead` = length of its bullet; `item` = it "
+    "is a list item."""
+
+    text: str
+    prose: bool
+    lead: int = 0
+    item: bool = False
+
+
+def blocks(text: str) -> Iterator[Block]:
+    """The text's blocks in order; joined they are the text. White space between paragraphs is a block of its own."""
+    held: list[str] = []
+    fence = ""
+    lines = text.splitlines(keepends=True)
+    for i, line in enumerate(lines):
+        opener = _fence(line)
+        if fence or opener:
+            yield from _flush(held)
+            yield Block(line, False)
+            fence = "" if fence and opener.startswith(fence) else fence or opener
+        elif not line.strip() or _KEPT_LINE.match(line) or (i == 0 and line.strip() == "---"):
+            if _continues(held, line):
+                held.append(line)
+                continue
+            yield from _flush(held)
+            yield Block(line, False)
+        else:
+            if held and not _joins(held[-1], line):
+                yield from _flush(held)
+            held.append(line)
+    yield from _flush(held)
+
+
+def _fence(line: str) -> str:
+    stripped = line.lstrip(" ")
+    for mark in ("```", "~~~"):
+        if stripped.startswith(mark):
+            return mark
+    return ""
+
+
+def _continues(held: list[str], line: str) -> bool:
+    """An indented line under a list item or a wrapped line is prose, not code."""
+    return bool(held) and bool(line.strip()) and line[0] in " \t" and not line.lstrip().startswith(("|", ">", "<", "#"))
+
+
+def _joins(before: str, line: str) -> bool:
+    return not _MARKER.match(line) and len(before.rstrip()) >= _WRAPPED and not before.endswith("  \n")
+
+
+def _flush(held: list[str]) -> Iterator[Block]:
+    if held:
+        text = "".join(held)
+        held.clear()
+        marker = _MARKER.match(text)
+        lead, item = (marker.end(), True) if marker else (0, False)
+        for piece in [text] if len(text) <= LARGEST else _cut(text):
+            yield Block(piece, len(piece) <= LARGEST, lead, item)
+            lead = 0
+
+
+def _cut(text: str) -> Iterator[str]:
+    """A paragraph longer than any person writes, in pieces that end with a sentence."""
+    held: list[str] = []
+    size = 0
+    for sentence in split(text):
+        if size + len(sentence) > LARGEST and held:
+            yield "".join(held)
+            held, size = [], 0
+        held.append(sentence)
+        size += len(sentence)
+    yield "".join(held)
+
+
+def mask(block: str, lead: int = 0) -> str:
+    """The block with what is protected masked and every line end a space; same length."""
+    out = _SURROGATE.sub(MASK, block)
+    done: set[int] = set()
+    for needle, pattern in _GUARDS:
+        if needle in block and id(pattern) not in done:
+            done.add(id(pattern))
+            out = pattern.sub(_masked, out)
+    if lead:
+        out = MASK * lead + out[lead:]
+    return out.replace("\n", " ").replace("\r", " ").replace("’", "'")
+
+
+def _masked(match: re.Match[str]) -> str:
+    found = match.group()
+    if found[0] in '"“«‘' and len(found) > 2 and found[-2] in ".!?":
+        return MASK * (len(found) - 2) + found[-2:]
+    return MASK * len(found)
+
+
+def sentence_spans(masked: str) -> list[tuple[int, int]]:
+    """(start, end) of each sentence in a masked block, white space before and after it not counted."""
+    spans = []
+    at = 0
+    for piece in split(masked):
+        start = at + len(piece) - len(piece.lstrip(" \t*_"))
+        end = at + len(piece.rstrip())
+        at += len(piece)
+        if end > start:
+            spans.append((start, end))
+    return spans
