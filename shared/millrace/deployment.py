@@ -52,6 +52,8 @@ class Deployment:
 
     def _subject(self, tenant: Tenant, job_id: str) -> tuple[Job, Model]:
         job = self.pipeline.jobs.get(tenant, job_id)
+        if job.state.final:
+            raise Conflict(f"Training job {job_id} is {job.state}: its version is not deployed.")
         if job.model_id is None:
             raise Conflict(f"Training job {job_id} has no model version to deploy.")
         return job, self.pipeline.registry.get(tenant, job.model_id)

@@ -1,8 +1,9 @@
 """The life of a training job. AWS: DynamoDB, Step Functions, SageMaker (to stop what runs).
 
-A job is an item; while it is unfinished a second item under `@system#active-job` says so, written and removed in
-the same transactions, so that a sweeper finds every job that nobody works on. One attempt is one execution of the
-state machine, named `<job>-<attempt>`: starting it again is harmless. Every write of an attempt is conditioned on it.
+A job is an item; while it is not settled a second item under `@system#active-job` says so, so that a sweeper finds
+every job that nobody works on, and every one that ended and left something behind. One attempt is one execution of
+the state machine, named `<job>-<attempt>`: starting it again is harmless. Every write of an attempt is conditioned
+on it.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from botocore.exceptions import ClientError
 
 from . import aws
 from .clock import fresh_id, stamp
-from .contract import JobState
+from .contract import JobState, ModelState
 from .errors import Conflict, MillraceError, NotFound, Throttled, Unavailable
+from .models import may_become as model_may_become
 from .table import Item, Table, Write
 from .tenants import Kind, Tenant, system_pk
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
 MAX_ATTEMPTS = 3
+_TRIES = 5
 STAGES = ("train", "evaluate", "gguf")
 
 LEGAL: dict[JobState, frozenset[JobState]] = {
@@ -115,7 +118,7 @@ class Jobs:
             Write("put", system_pk(Kind.ACTIVE_JOB), job.id, active, new=True),
         ]
         try:
-            self.table.transact(writes + ([claim] if claim else []), op=f"create-{job.id}")
+            self.table.transact(writes + ([claim] if claim else []), op=fresh_id("create-"))
         except Conflict:
             return False
         return True
@@ -145,8 +148,10 @@ class Jobs:
         values: Mapping[str, Any] | None = None,
         expect: tuple[JobState, ...] | None = None,
     ) -> Job:
-        """A legal move of this attempt; Conflict where the job has moved on. An end also clears `active`."""
+        """A legal move of this attempt; Conflict where the job has moved on. Any end but the best wants `settle`."""
         before = tuple(map(str, expect)) if expect else may_become(state)
+        if not before:
+            raise Conflict(f"No training job becomes {state}: they begin so.")
         update = Write(
             "update",
             tenant.pk(Kind.JOB, job_id),
@@ -154,8 +159,8 @@ class Jobs:
             {"state": str(state), "updated_at": stamp(), **(values or {})},
             expect={"state": before, "attempt": attempt},
         )
-        writes = [update, *([Write("delete", system_pk(Kind.ACTIVE_JOB), job_id)] if state.final else [])]
-        self.table.transact(writes, op=f"{state}-{job_id}-{attempt}")
+        writes = [update, *([self._inactive(job_id)] if state is JobState.COMPLETED else [])]
+        self.table.transact(writes, op=fresh_id(f"{state}-"))
         return self.get(tenant, job_id)
 
     def note(self, tenant: Tenant, job_id: str, attempt: int, values: Mapping[str, Any]) -> None:
@@ -169,15 +174,48 @@ class Jobs:
 
     def cancel(self, tenant: Tenant, job_id: str) -> Job:
         """End a job now: first the state, so that nothing concludes it otherwise, then the real work."""
-        job = self.get(tenant, job_id)
-        if job.state is JobState.CANCELLED:
-            return job
-        if job.state.final:
-            raise Conflict(f"Training job {job_id} is {job.state} already.")
-        error = "Cancelled by request."
-        job = self.move(tenant, job_id, JobState.CANCELLED, job.attempt, {"error": error})
-        self.stop_work(job_id, job.attempt)
+        job = self._cancelled(tenant, job_id)
+        try:
+            self.settle(tenant, job)
+        except Unavailable:
+            return job  # it is cancelled, and the sweeper finds what still runs
         return job
+
+    def _cancelled(self, tenant: Tenant, job_id: str) -> Job:
+        for _ in range(_TRIES):
+            job = self.get(tenant, job_id)
+            if job.state is JobState.CANCELLED:
+                return job
+            if job.state.final:
+                break
+            try:
+                return self.move(tenant, job_id, JobState.CANCELLED, job.attempt, {"error": "Cancelled by request."})
+            except Conflict:
+                continue  # it moved on meanwhile: to its end, or to its next attempt
+        raise Conflict(f"Training job {job_id} is {job.state} already.")
+
+    def settle(self, tenant: Tenant, job: Job) -> None:
+        """After an end: stop what still works, fail the version that it leaves, clear `active`. May be repeated."""
+        if job.state is JobState.CANCELLED:
+            self.stop_work(job.id, job.attempt)
+        if job.state is not JobState.COMPLETED and job.model_id:
+            self._fail_version(tenant, job.model_id, job.error)
+        self.table.transact([self._inactive(job.id)], op=fresh_id("settle-"))
+
+    def _fail_version(self, tenant: Tenant, model_id: str, error: str | None) -> None:
+        """One that serves already goes on serving."""
+        before = set(model_may_become(ModelState.FAILED)) - {str(ModelState.ACTIVE)}
+        values = {"state": str(ModelState.FAILED), "error": error, "updated_at": stamp()}
+        expect = {"state": tuple(sorted(before))}
+        write = Write("update", tenant.pk(Kind.MODEL, model_id), "body", values, expect=expect)
+        try:
+            self.table.update(write, op=fresh_id("failed-"))
+        except Conflict:
+            return
+
+    @staticmethod
+    def _inactive(job_id: str) -> Write:
+        return Write("delete", system_pk(Kind.ACTIVE_JOB), job_id)
 
     def stop_work(self, job_id: str, attempt: int) -> None:
         """Stop the attempt's execution and whatever container it left running."""
@@ -199,18 +237,18 @@ class Jobs:
             return None
 
     def active(self) -> list[Item]:
-        """Every unfinished job of every tenant: job_id, tenant, created_at."""
+        """Every job of every tenant that is not settled: job_id, tenant, tier, created_at."""
         return self.table.query(system_pk(Kind.ACTIVE_JOB))
 
     def locate(self, job_id: str) -> Item | None:
-        """Whose unfinished job this is."""
+        """Whose job this is, while it is not settled."""
         return self.table.get(system_pk(Kind.ACTIVE_JOB), job_id)
 
     def sweep_one(self, tenant: Tenant, job_id: str) -> Literal["left", "started", "restarted", "failed", "cleared"]:
-        """Give an unfinished job what it lacks: a first start, a new attempt, or its end."""
+        """Give a job what it lacks: a first start, a new attempt, its end, or what should have followed its end."""
         job = self.get(tenant, job_id)
         if job.state.final:
-            self.table.transact([Write("delete", system_pk(Kind.ACTIVE_JOB), job_id)], op=f"clear-{job_id}")
+            self.settle(tenant, job)
             return "cleared"
         status = self.execution_status(job_id, job.attempt)
         if status == "RUNNING":
@@ -221,7 +259,7 @@ class Jobs:
         self.stop_work(job_id, job.attempt)
         if job.attempt >= MAX_ATTEMPTS:
             error = f"Given up after {job.attempt} attempts: the last execution ended as {status} without a result."
-            self.move(tenant, job_id, JobState.FAILED, job.attempt, {"error": error})
+            self.settle(tenant, self.move(tenant, job_id, JobState.FAILED, job.attempt, {"error": error}))
             return "failed"
         self.move(tenant, job_id, JobState.QUEUED, job.attempt, {"attempt": job.attempt + 1, "progress": {}})
         self.start(tenant, job_id, job.attempt + 1)

@@ -16,7 +16,7 @@ from .clock import stamp
 from .contract import MANIFEST, STRATEGY, JobState, Manifest, ModelState
 from .corpus import Corpus
 from .datapoints import Split
-from .errors import Conflict, Corrupt, InvalidInput, NotFound, TrainingFailed
+from .errors import Conflict, Corrupt, InvalidInput, NotFound, TrainingFailed, Unavailable
 from .fit import Fit
 from .gate import Subject, Verdict, judge
 from .jobs import Job, Jobs, job_name
@@ -46,6 +46,7 @@ class Training:
     ) -> Job:
         """Somebody asks for a training on all usable pairs. A repeat with the same id finds the first one."""
         settled = find(strategy).settle(hyperparameters or {})
+        check_name(model_name)
         counts = self.corpus.counts(tenant)
         snapshot = self.corpus.snapshot(tenant, stamp())
         _enough(snapshot.rows)
@@ -55,7 +56,7 @@ class Training:
             strategy=strategy,
             attempt=1,
             snapshot_id=snapshot.id,
-            model_name=check_name(model_name),
+            model_name=model_name,
             created_at=stamp(),
             started_by="person",
             hyperparameters=settled,
@@ -65,7 +66,7 @@ class Training:
                 return self.jobs.get(tenant, job_id)
             except NotFound:
                 raise Conflict("Another training claimed these pairs at the same moment; ask again.") from None
-        self.jobs.start(tenant, job.id, job.attempt)
+        self._start(tenant, job)
         return self.jobs.get(tenant, job.id)
 
     def begin_if_due(self, tenant: Tenant, threshold: int, strategy: str = "lora-sft") -> Job | None:
@@ -89,8 +90,14 @@ class Training:
         )
         if not self.jobs.create(tenant, job, self.corpus.claiming(tenant, counts)):
             return None
-        self.jobs.start(tenant, job.id, job.attempt)
+        self._start(tenant, job)
         return job
+
+    def _start(self, tenant: Tenant, job: Job) -> None:
+        try:
+            self.jobs.start(tenant, job.id, job.attempt)
+        except Unavailable:
+            return  # the job stands, and the sweeper starts it
 
 
 def _enough(rows: Mapping[Split, int]) -> None:
@@ -157,7 +164,7 @@ class Pipeline:
 
     def gate(self, tenant: Tenant, job_id: str, attempt: int, subject: Subject) -> Verdict:
         """Judge the evaluation's or the GGUF's figures; the whole report is stored and its figures shown."""
-        job = self.jobs.get(tenant, job_id)
+        job = self._working(tenant, job_id, attempt)
         manifest = self.manifest(tenant, job, "evaluate" if subject == "adapter" else "gguf")
         active = self.registry.active(tenant, job.model_name)
         same_split = active is not None and active.lineage.get("snapshot_id") == job.snapshot_id
@@ -171,7 +178,7 @@ class Pipeline:
 
     def register(self, tenant: Tenant, job_id: str, attempt: int) -> Model:
         """The version becomes ready: figures, artifacts with their hashes, lineage and where it holds."""
-        job = self.jobs.get(tenant, job_id)
+        job = self._working(tenant, job_id, attempt)
         if job.model_id is None:
             raise Conflict(f"Training job {job_id} has no model version to register.")
         manifests = {stage: self.manifest(tenant, job, stage) for stage in ("train", "evaluate", "gguf")}
@@ -188,23 +195,33 @@ class Pipeline:
             "fit": vars(self._fit(tenant, job)),
             "lineage": {**model.lineage, "attempt": attempt, "sources": _sources(manifests)},
         }
-        return self.registry.move(tenant, model.id, ModelState.READY, values)
+        # An attempt that died after the version went live comes here again: it goes on serving.
+        state = ModelState.ACTIVE if model.state is ModelState.ACTIVE else ModelState.READY
+        return self.registry.move(tenant, model.id, state, values)
 
     def conclude(self, tenant: Tenant, job_id: str, attempt: int, outcome: str, error: Any = None) -> Job:
         """The end of an attempt: completed, refused by the gate, or failed with one sentence."""
         job = self.jobs.get(tenant, job_id)
-        if job.state.final:
+        if job.attempt != attempt:
             return job
+        if not job.state.final:
+            job = self._end(tenant, job, outcome, error)
+        if job.state is JobState.FAILED:
+            self.jobs.settle(tenant, job)
+        return job
+
+    def _end(self, tenant: Tenant, job: Job, outcome: str, error: Any) -> Job:
         if outcome == "completed":
-            return self._end(tenant, job, JobState.COMPLETED, attempt, None)
-        if outcome == "refused":
+            state, sentence = JobState.COMPLETED, None
+        elif outcome == "refused":
             reasons = [r["text"] for gate in job.gates.values() for r in gate["reasons"]]
-            sentence = "The gate refused the model: " + "; ".join(reasons) + "."
+            state, sentence = JobState.FAILED, "The gate refused the model: " + "; ".join(reasons) + "."
         else:
-            sentence = sentence_of(error)
-        if job.model_id:
-            self.registry.fail(tenant, job.model_id, sentence)
-        return self._end(tenant, job, JobState.FAILED, attempt, sentence)
+            state, sentence = JobState.FAILED, sentence_of(error)
+        try:
+            return self.jobs.move(tenant, job.id, state, job.attempt, {"error": sentence, "stage": None})
+        except Conflict:
+            return self.jobs.get(tenant, job.id)  # cancelled, or begun again, at the same moment
 
     def manifest(self, tenant: Tenant, job: Job, stage: str) -> Manifest:
         """What a stage left. TrainingFailed where it left no manifest or one that is not whole."""
@@ -216,8 +233,12 @@ class Pipeline:
         except ValueError as error:
             raise Corrupt(f"The {stage} container's {MANIFEST} is not one: {error}") from error
 
-    def _end(self, tenant: Tenant, job: Job, state: JobState, attempt: int, error: str | None) -> Job:
-        return self.jobs.move(tenant, job.id, state, attempt, {"error": error, "stage": None})
+    def _working(self, tenant: Tenant, job_id: str, attempt: int) -> Job:
+        """The job, while this attempt of it is the one that works. Conflict for one that is over."""
+        job = self.jobs.get(tenant, job_id)
+        if job.state.final or job.attempt != attempt:
+            raise Conflict(f"Attempt {attempt} of training job {job_id} is over: the job is {job.state}.")
+        return job
 
     def _stage(
         self,
@@ -273,8 +294,16 @@ def _sources(manifests: Mapping[str, Manifest]) -> dict[str, str]:
     return {stage: manifest.source_sha256 for stage, manifest in manifests.items()}
 
 
+SENTENCE_CHARACTERS = 1_000
+
+
 def sentence_of(error: Any) -> str:
     """One sentence from what Step Functions caught: {"Error": ..., "Cause": text or JSON}."""
+    told = _told(error)
+    return told if len(told) <= SENTENCE_CHARACTERS else told[: SENTENCE_CHARACTERS - 1] + "…"
+
+
+def _told(error: Any) -> str:
     if not isinstance(error, Mapping):
         return "The training failed without a reason."
     cause = str(error.get("Cause") or "")

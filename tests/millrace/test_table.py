@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from millrace.errors import Conflict, InvalidInput, MillraceError, Throttled, Unavailable
 from millrace.table import Table, Write, decode, encode
+
 from tests.fakes import FAULTS, FakeDynamo, Fault, Faulty, Plan, client_error, examples
 
 KEYS = st.sampled_from(["a#job#1", "a#job#2", "a#job#3"])
@@ -94,9 +94,9 @@ def test_a_condition_that_fails_is_a_conflict_in_words_without_the_tenant() -> N
     table = Table(FakeDynamo(), "t")  # type: ignore[arg-type]
     table.put({"pk": "acme#job#j1", "sk": "body", "state": "done"})
 
-    with pytest.raises(Conflict, match="^job j1 was changed by somebody else"):
+    with pytest.raises(Conflict, match=r"^job j1 was changed by somebody else"):
         table.update(Write("update", "acme#job#j1", "body", expect={"state": "open"}), op="o")
-    with pytest.raises(Conflict, match="^job j1 was changed by somebody else"):
+    with pytest.raises(Conflict, match=r"^job j1 was changed by somebody else"):
         table.transact([Write("delete", "acme#job#j1", "body", expect={"state": "open"})], op="o")
 
 

@@ -67,10 +67,7 @@ def get(id: str, caller: Caller) -> Job:
 
 @router.delete("/api/training-jobs/{id}", summary="Cancel a training job")
 def cancel(id: str, caller: Operator) -> Job:
-    job = parts.jobs(settings).cancel(caller, id)
-    if job.model_id:
-        parts.registry(settings).fail(caller, job.model_id, "Its training was cancelled.")
-    return _shown(job)
+    return _shown(parts.jobs(settings).cancel(caller, id))
 
 
 def _derived(tenant: str, key: str) -> str:
