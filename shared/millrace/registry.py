@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .clock import stamp
+from .clock import fresh_id, stamp
 from .contract import JobState, ModelState
 from .errors import Conflict, NotFound
 from .jobs import Job
@@ -15,6 +15,8 @@ from .table import Table, Write
 from .tenants import Kind, Tenant
 
 _LATEST = "latest"
+_TRIES = 25
+"""Rounds against others who number or activate versions of the same name; in each of them somebody gets through."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,24 @@ class Registry:
 
     def plan_version(self, tenant: Tenant, job: Job, lineage: Mapping[str, Any]) -> Model:
         """The job's model version, `queued`: made the first time, found every time after."""
-        if job.model_id:
-            return self.get(tenant, job.model_id)
+        for _ in range(_TRIES):
+            standing = self._version_of(tenant, job)
+            if standing is not None:
+                return standing
+            try:
+                return self._new_version(tenant, job, lineage)
+            except Conflict:
+                continue  # somebody numbered a version of this name, or planned this very job
+        raise Conflict(f"No version of {job.model_name} could be numbered: too many jobs ask at once; try again.")
+
+    def _version_of(self, tenant: Tenant, job: Job) -> Model | None:
+        """The version that the job has; Conflict where the job, or this attempt of it, is over."""
+        item = self.table.get(tenant.pk(Kind.JOB, job.id), "body") or {}
+        if item.get("state") not in _unfinished() or item.get("attempt") != job.attempt:
+            raise Conflict(f"Attempt {job.attempt} of training job {job.id} is over.")
+        return self.get(tenant, item["model_id"]) if item.get("model_id") else None
+
+    def _new_version(self, tenant: Tenant, job: Job, lineage: Mapping[str, Any]) -> Model:
         head = self.table.get(tenant.pk(Kind.MODEL, job.model_name), _LATEST) or {}
         version = head.get("version", 0) + 1
         model = Model(
@@ -74,7 +92,7 @@ class Registry:
                 ),
                 Write("put", tenant.pk(Kind.MODEL, model.id), "body", body, new=True),
             ],
-            op=f"version-{job.id}",
+            op=fresh_id("version-"),
         )
         return model
 
@@ -82,37 +100,33 @@ class Registry:
         """A legal move, or Conflict. Moving to where it stands already changes only `values`."""
         expect = {"state": (*may_become(state), str(state))}
         changes = {"state": str(state), "updated_at": stamp(), **(values or {})}
-        self.table.update(Write("update", tenant.pk(Kind.MODEL, id), "body", changes, expect=expect), f"{state}-{id}")
+        self.table.update(Write("update", tenant.pk(Kind.MODEL, id), "body", changes, expect=expect), fresh_id("move-"))
         return self.get(tenant, id)
-
-    def fail(self, tenant: Tenant, id: str, error: str) -> None:
-        """Mark a version as failed unless it serves or has failed already."""
-        model = self.get(tenant, id)
-        if model.state not in (ModelState.FAILED, ModelState.ACTIVE):
-            self.move(tenant, id, ModelState.FAILED, {"error": error})
 
     def activate(self, tenant: Tenant, model: Model) -> None:
         """Make this version the one of its name that serves; the one before becomes ready."""
+        for _ in range(_TRIES):
+            try:
+                return self._activate(tenant, model)
+            except Conflict:
+                if self.get(tenant, model.id).state not in (ModelState.READY, ModelState.ACTIVE):
+                    raise
+        raise Conflict(f"Other versions of {model.name} were activated {_TRIES} times meanwhile.")
+
+    def _activate(self, tenant: Tenant, model: Model) -> None:
         head = self.table.get(tenant.pk(Kind.MODEL, model.name), _LATEST) or {}
-        before = head.get("active")
-        if before == model.id:
-            return
-        writes = [
-            Write(
-                "update",
-                tenant.pk(Kind.MODEL, model.name),
-                _LATEST,
-                {"active": model.id},
-                expect={"active": before},
-            ),
-            _to(tenant, model.id, ModelState.ACTIVE),
-        ]
-        if before:
-            writes.append(_to(tenant, before, ModelState.READY))
-        try:
-            self.table.transact(writes, op=f"activate-{model.id}")
-        except Conflict as error:
-            raise Conflict(f"Another version of {model.name} was activated meanwhile.") from error
+        before, writes = head.get("active"), []
+        if self.get(tenant, model.id).state is not ModelState.ACTIVE:
+            writes.append(_to(tenant, model.id, ModelState.ACTIVE))
+        if before != model.id:
+            pointer = {"active": model.id}
+            writes.append(
+                Write("update", tenant.pk(Kind.MODEL, model.name), _LATEST, pointer, expect={"active": before})
+            )
+            if before and self.get(tenant, before).state is ModelState.ACTIVE:
+                writes.append(_to(tenant, before, ModelState.READY))
+        if writes:
+            self.table.transact(writes, op=fresh_id("activate-"))
 
 
 def _to(tenant: Tenant, id: str, state: ModelState) -> Write:
