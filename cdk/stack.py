@@ -163,7 +163,7 @@ class Millrace(Stack):
         _may(deploys, ["sagemaker:CreateModel"], arns("model"))
         _may(deploys, ["sagemaker:CreateEndpointConfig"], arns("endpoint-config"))
         _may(deploys, ["sagemaker:CreateEndpoint", "sagemaker:UpdateEndpoint"], arns("endpoint", "endpoint-config"))
-        _may(deploys, ["sagemaker:DescribeEndpoint"], arns("endpoint"))
+        _may(deploys, ["sagemaker:DescribeEndpoint", "sagemaker:DeleteEndpoint"], arns("endpoint"))
         _may(deploys, ["kms:DescribeKey"], [self.corpus.key.key_arn])
         self._may_create_grant(deploys)
         self._may_pass_role(deploys)

@@ -1,18 +1,20 @@
 """Putting a model behind an endpoint. AWS: SageMaker.
 
 One endpoint a tenant and model name; a new version is a new model and configuration under derived names, and the
-endpoint moves over to it. Every call may be repeated.
+endpoint moves over to it. Every call may be repeated. Names end in a hash of what they stand for: tenant `acme` with
+model `eu-x` and tenant `acme-eu` with model `x` are two endpoints.
 """
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import ClientError
 
 from . import aws
-from .errors import MillraceError
+from .errors import MillraceError, Unavailable
 from .models import Model
 from .tenants import Tenant
 
@@ -32,12 +34,17 @@ class Serving:
     instance_type: str
 
     def endpoint_name(self, tenant: Tenant, model: Model) -> str:
-        return f"millrace-{self.stage}-{tenant.id}-{model.name}"[:63].rstrip("-")
+        digest = hashlib.sha256(f"{tenant.id}\0{model.name}".encode()).hexdigest()[:10]
+        return f"millrace-{self.stage}-{tenant.id}-{model.name}"[:40].rstrip("-") + f"-{digest}"
+
+    def version_name(self, tenant: Tenant, model: Model) -> str:
+        """Of the model and the configuration; an attempt that trained again has other bytes, so another name."""
+        return f"{self.endpoint_name(tenant, model)}-{model.version}-{model.lineage.get('attempt', 1)}"
 
     def start(self, tenant: Tenant, model: Model, model_uri: str) -> str:
         """Begin to serve this version; the endpoint's name."""
         endpoint = self.endpoint_name(tenant, model)
-        version = f"{endpoint[:56].rstrip('-')}-{model.version}"
+        version = self.version_name(tenant, model)
         source = {"S3Uri": model_uri, "S3DataType": "S3Prefix", "CompressionType": "None"}
         self._once(
             self.sagemaker.create_model,
@@ -68,7 +75,9 @@ class Serving:
         with aws.mapped(f"Asking for {endpoint}"):
             told = self.sagemaker.describe_endpoint(EndpointName=endpoint)
         if told["EndpointStatus"] == "InService":
-            return "in_service", ""
+            if told["EndpointConfigName"] == self.version_name(tenant, model):
+                return "in_service", ""
+            return "failed", str(told.get("FailureReason", f"it serves {told['EndpointConfigName']} instead"))
         if told["EndpointStatus"] in ("Failed", "RollingBack", "UpdateRollbackFailed", "OutOfService"):
             return "failed", str(told.get("FailureReason", told["EndpointStatus"]))
         return "creating", ""
@@ -76,8 +85,15 @@ class Serving:
     def _move_over(self, endpoint: str, config: str) -> None:
         with aws.mapped(f"Asking for {endpoint}"):
             told = self.sagemaker.describe_endpoint(EndpointName=endpoint)
+        if told["EndpointStatus"] == "Failed":
+            # Nothing but deleting is possible with an endpoint that never came up; the next try makes it anew.
+            with aws.mapped(f"Removing {endpoint}"):
+                self.sagemaker.delete_endpoint(EndpointName=endpoint)
+            raise Unavailable(f"{endpoint} had failed and is being removed; it is made again.")
         if told["EndpointConfigName"] == config:
             return
+        if told["EndpointStatus"] != "InService":
+            raise Unavailable(f"{endpoint} is {told['EndpointStatus']}; it moves over to {config} after that.")
         with aws.mapped(f"Updating {endpoint}"):
             self.sagemaker.update_endpoint(EndpointName=endpoint, EndpointConfigName=config)
 
@@ -89,7 +105,7 @@ class Serving:
                 call(**arguments)
         except MillraceError as error:
             cause = error.__cause__
-            if isinstance(cause, ClientError) and "exist" in str(cause).lower():
+            if isinstance(cause, ClientError) and "already exist" in str(cause).lower():
                 return False
             raise
         return True
