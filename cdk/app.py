@@ -12,13 +12,13 @@ from aws_cdk import App
 
 from .bundle import ROOT
 from .stack import Millrace
-from .stage import STAGES, Stage
+from .stage import Stage, WrongSetting, stage
 
 
-def build(stage: Stage, outdir: Path | None = None) -> tuple[App, Millrace]:
+def build(standing: Stage, outdir: Path | None = None) -> tuple[App, Millrace]:
     """The app before synthesis, for who wants to add checks."""
     app = App(outdir=None if outdir is None else str(outdir), context=_context(), analytics_reporting=False)
-    return app, Millrace(app, stage)
+    return app, Millrace(app, standing)
 
 
 def synth(stage_name: str, outdir: Path, check: bool = False) -> Path:
@@ -26,7 +26,7 @@ def synth(stage_name: str, outdir: Path, check: bool = False) -> Path:
 
     `check`: raise on whatever cdk-nag or our own rules find and nothing explains; 4 s more.
     """
-    app, stack = build(STAGES[stage_name], outdir)
+    app, stack = build(stage(stage_name, os.environ), outdir)
     if check:
         from . import checks  # cdk-nag takes a second to load, which the twin need not wait for
 
@@ -43,10 +43,11 @@ def _context() -> dict[str, Any]:
 def main() -> None:
     """The stage is the first argument, or the context `stage` of the CDK command line, or dev."""
     given = json.loads(os.environ.get("CDK_CONTEXT_JSON", "{}"))
-    stage = sys.argv[1] if len(sys.argv) > 1 else str(given.get("stage", "dev"))
-    if stage not in STAGES:
-        sys.exit(f"There is no stage {stage!r}; there are {', '.join(STAGES)}.")
-    print(synth(stage, Path(os.environ.get("CDK_OUTDIR", ROOT / "cdk.out")), check=stage != "local"))
+    name = sys.argv[1] if len(sys.argv) > 1 else str(given.get("stage", "dev"))
+    try:
+        print(synth(name, Path(os.environ.get("CDK_OUTDIR", ROOT / "cdk.out")), check=name != "local"))
+    except WrongSetting as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

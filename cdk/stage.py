@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from aws_cdk import RemovalPolicy, aws_logs
 
@@ -91,3 +92,23 @@ STAGES: Mapping[str, Stage] = {
         },
     ),
 }
+
+
+class WrongSetting(ValueError):
+    """The environment gives a stage a value that it cannot have; the sentence names it."""
+
+
+def stage(name: str, env: Mapping[str, str]) -> Stage:
+    """A stage with what this shell sets: MILLRACE_TRAIN_THRESHOLD, MILLRACE_BASE_MODEL, MILLRACE_INSTANCE_TYPE."""
+    if name not in STAGES:
+        raise WrongSetting(f"There is no stage {name!r}; there are {', '.join(STAGES)}.")
+    given: dict[str, Any] = {
+        field: env[f"MILLRACE_{field.upper()}"] for field in _SETTABLE if f"MILLRACE_{field.upper()}" in env
+    }
+    threshold = given.pop("train_threshold", str(STAGES[name].train_threshold))
+    if not threshold.isdecimal():
+        raise WrongSetting(f"MILLRACE_TRAIN_THRESHOLD is a number of pairs, 0 for never, not {threshold!r}.")
+    return replace(STAGES[name], train_threshold=int(threshold), **given)
+
+
+_SETTABLE = ("train_threshold", "base_model", "instance_type")
