@@ -11,7 +11,7 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,7 +26,7 @@ from training_containers.common.job import Job
 from training_containers.serve.llama import Context, Model
 
 from . import converter, merge, parity, quantize, settings, tasks
-from .settings import Example, Settings
+from .settings import Example, Quantization, Settings
 
 STAGES: Final = ("merge", "convert", "tokens", "reference", "quantize", "parity", "tasks", "write")
 F16: Final = "F16"
@@ -91,7 +91,9 @@ def run(job: Job) -> None:
         with stage("reference"):
             top = _proved(model, f16, reference, passages[: wanted.reference_examples], wanted)
         with stage("quantize"):
-            files = {t: quantize.quantize(f16, scratch / f"{t}.gguf", t, wanted.cores) for t in wanted.ladder}
+            files = {type: scratch / f"{type}.gguf" for type in wanted.ladder}
+            for type, path in files.items():
+                quantize.quantize(f16, path, type, wanted.cores)
         with stage("parity"):
             rungs = _measured(model, files, passages, scratch / "logits", wanted)
         with stage("tasks"):
@@ -151,7 +153,7 @@ def _proved(model: Model, f16: Path, reference: Any, passages: list[parity.Passa
 
 
 def _measured(
-    model: Model, files: dict[str, Path], passages: list[parity.Passage], scratch: Path, wanted: Settings
+    model: Model, files: Mapping[Quantization, Path], passages: list[parity.Passage], scratch: Path, wanted: Settings
 ) -> list[Rung]:
     """Every quantised file against F16, largest first."""
     context = Context(model, wanted.context, model.threads(wanted.cores))

@@ -7,11 +7,15 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from millrace.errors import InvalidInput
 from millrace.text.prompt import user_message
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from training_containers.common import manifest
+
+Quantization = Literal["Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M"]
 
 
 class Settings(BaseModel):
@@ -19,7 +23,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    ladder: list[str] = Field(default=["Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M"], description="Quantisations to try")
+    ladder: list[Quantization] = Field(default=["Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M"], description="Quantisations to try")
     kl_max: float = Field(default=0.05, gt=0, le=10, description="Highest mean KL divergence, nats per token")
     top_token_agreement_min: float = Field(default=0.95, ge=0, le=1, description="Lowest share of equal top tokens")
     task_drop_max: float = Field(default=0.05, ge=0, le=1, description="Most that a task rate may fall below F16's")
@@ -69,8 +73,9 @@ def examples(test: Path, most: int) -> list[Example]:
 def base_outputs(evaluation: Path, wanted: Iterable[Example]) -> list[str] | None:
     """What the base wrote for each example, from the evaluation step; None where that step's result was not given."""
     path = evaluation / "evaluation.json"
-    if not path.is_file():
+    if not evaluation.is_dir():
         return None
+    manifest.read(evaluation)
     known = {str(row["id"]): str(row["base_output"]) for row in json.loads(path.read_text())["examples"]}
     if missing := [e.id for e in wanted if e.id not in known]:
         raise InvalidInput(

@@ -129,10 +129,17 @@ class Server:
             call = self._begin(schema.parse(await self._body(request)))
         except ClientDisconnect:
             return Response(status_code=CLOSED)
-        if call.request.stream:
-            first = await self._first(call)
-            return StreamingResponse(self._stream(call, first), media_type="text/event-stream")
-        return await self._whole(request, call)
+        leaving = asyncio.create_task(_left(request, call.task))
+        try:
+            return await (self._streamed(call, leaving) if call.request.stream else self._whole(call, leaving))
+        except MillraceError as error:
+            _log(call, error.status)
+            raise
+        except ClientDisconnect:
+            _log(call, CLOSED)
+            return Response(status_code=CLOSED)
+        finally:
+            leaving.cancel()
 
     async def _body(self, request: Request) -> bytes:
         body = bytearray()
@@ -158,35 +165,22 @@ class Server:
         task = Task(prompt, min(request.limit or room, room), request.sampling, stops, emit)
         self.pool.submit(task)
         id = f"chatcmpl-{uuid.uuid4().hex}"
-        return Call(id, int(time.time()), request, task, events, task.queued_at + self.settings.timeout_s)
+        timeout_s = min(self.settings.timeout_s, request.timeout_s or self.settings.timeout_s)
+        return Call(id, int(time.time()), request, task, events, task.queued_at + timeout_s)
 
-    async def _whole(self, request: Request, call: Call) -> Response:
-        leaving = asyncio.create_task(_left(request, call.task))
-        try:
-            text = ""
-            while not isinstance(event := await _or_left(call, leaving), Done):
-                if event is None:
-                    _log(call, CLOSED)
-                    return Response(status_code=CLOSED)
-                text += _text(event)
-        except MillraceError as error:
-            _log(call, error.status)
-            raise
-        finally:
-            leaving.cancel()
+    async def _whole(self, call: Call, leaving: asyncio.Task[None]) -> Response:
+        text = ""
+        while not isinstance(event := await _or_left(call, leaving), Done):
+            text += _text(event)
         _log(call, 200, event)
         tokens = len(call.task.prompt)
         return JSONResponse(schema.completion(call.id, call.created, self.settings.name, text, tokens, event))
 
-    async def _first(self, call: Call) -> Event:
+    async def _streamed(self, call: Call, leaving: asyncio.Task[None]) -> Response:
         """The first event decides the status: after it a stream can only end, not fail with a code of its own."""
-        try:
-            event = await call.next()
-            _text(event)
-            return event
-        except (MillraceError, asyncio.CancelledError):
-            call.task.cancelled.set()
-            raise
+        first = await _or_left(call, leaving)
+        _text(first)
+        return StreamingResponse(self._stream(call, first), media_type="text/event-stream")
 
     async def _stream(self, call: Call, event: Event) -> AsyncIterator[str]:
         name, tokens, done = self.settings.name, len(call.task.prompt), None
@@ -208,7 +202,7 @@ class Server:
             _log(call, 200 if done else CLOSED, done)
 
 
-def _text(event: Event | None) -> str:
+def _text(event: Event) -> str:
     if isinstance(event, Broken):
         if isinstance(event.error, MillraceError):
             raise event.error
@@ -223,14 +217,14 @@ async def _left(request: Request, task: Task) -> None:
     task.cancelled.set()
 
 
-async def _or_left(call: Call, leaving: asyncio.Task[None]) -> Event | None:
-    """The next event; None when the client left first."""
+async def _or_left(call: Call, leaving: asyncio.Task[None]) -> Event:
+    """The next event; ClientDisconnect when the client left first."""
     coming = asyncio.ensure_future(call.next())
     await asyncio.wait({coming, leaving}, return_when=asyncio.FIRST_COMPLETED)
     if coming.done():
         return coming.result()
     coming.cancel()
-    return None
+    raise ClientDisconnect
 
 
 async def _refused(_: Request, error: Exception) -> Response:

@@ -10,9 +10,11 @@ from __future__ import annotations
 import codecs
 import ctypes
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -107,11 +109,34 @@ class Model:
             room = -count
 
     def prompt(self, messages: Sequence[dict[str, str]]) -> list[int]:
-        """Token ids of the rendered messages; BOS is added where the model wants it and the template has none."""
+        """Token ids of the rendered messages; BOS is added where the model wants it and the template has none.
+
+        A marker that a message spells out stays text: it can neither end a turn nor open another.
+        """
+        if any(marker in message["content"] for message in messages for marker in self.markers):
+            return self._guarded(messages)
         text = self.render(messages)
+        return self.tokenize(text, add_special=not text.startswith(self._bos))
+
+    def _guarded(self, messages: Sequence[dict[str, str]]) -> list[int]:
+        """The same with each content cut out of the rendered text and tokenized for itself, as plain text."""
+        held = [{**message, "content": f"\ue000{i}\ue001"} for i, message in enumerate(messages)]
+        parts = re.split("\ue000([0-9]+)\ue001", self.render(held))
+        tokens = self.tokenize(parts[0], add_special=not parts[0].startswith(self._bos))
+        for i, after in zip(parts[1::2], parts[2::2], strict=True):
+            tokens += self.tokenize(messages[int(i)]["content"], special=False) + self.tokenize(after)
+        return tokens
+
+    @cached_property
+    def markers(self) -> tuple[str, ...]:
+        """How the vocabulary spells its control tokens."""
+        return tuple(self.text_of(t) for t in range(self.n_vocab) if llama_cpp.llama_vocab_is_control(self.vocab, t))
+
+    @cached_property
+    def _bos(self) -> str:
+        """What a text begins with that opens itself; '\0' where the vocabulary has no BOS."""
         bos = llama_cpp.llama_vocab_bos(self.vocab)
-        has = bos >= 0 and text.startswith(self.text_of(bos))
-        return self.tokenize(text, add_special=not has)
+        return self.text_of(bos) if bos >= 0 else "\0"
 
     def piece(self, token: int, first: bool = False) -> bytes:
         """Bytes of a token as text, markers as nothing. SentencePiece opens a text with a space: `first` drops it."""
@@ -131,11 +156,13 @@ class Model:
         """Threads that one context is best given."""
         return 1 if self.size_bytes < SMALL else cores
 
-    @property
+    @cached_property
     def end_of_turn(self) -> int:
-        """The token that closes an answer: EOT where the vocabulary has one, else EOS."""
-        eot = int(llama_cpp.llama_vocab_eot(self.vocab))
-        return eot if eot >= 0 else int(llama_cpp.llama_vocab_eos(self.vocab))
+        """The token that closes an answer: what the template writes after one, else EOS."""
+        said = "\ue000"
+        rendered = self.render([{"role": "user", "content": "."}, {"role": "assistant", "content": said}])
+        after = self.tokenize(rendered.rpartition(said)[2])[:1]
+        return after[0] if after and self.ends(after[0]) else int(llama_cpp.llama_vocab_eos(self.vocab))
 
     def ends(self, token: int) -> bool:
         return bool(llama_cpp.llama_vocab_is_eog(self.vocab, token))

@@ -48,6 +48,8 @@ class ChatRequest(BaseModel):
     stop: str | list[str] | None = None
     stream: bool = False
     stream_options: _StreamOptions | None = None
+    timeout_s: float | None = Field(default=None, gt=0)
+    """Ours: how long the caller will wait; the server's own limit holds too."""
     n: Literal[1] | None = None
     tools: None = None
     logprobs: Literal[False] | None = None
