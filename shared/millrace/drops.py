@@ -18,6 +18,7 @@ from .datapoints import MAX_TEXT
 SOURCE_NAMES = ("prompt", "input", "source", "ai_text", "original", "before", "draft", "ai")
 TARGET_NAMES = ("completion", "output", "target", "humanized_text", "rewritten", "after", "final", "human")
 MAX_LINE_BYTES = 8 * 1024 * 1024
+csv.field_size_limit(2 * MAX_LINE_BYTES)
 MAX_RECORD_LINES = 256
 """A quoted cell that is still open after so many lines is an unbalanced quote, not a cell."""
 
@@ -37,12 +38,18 @@ class Refusal:
     reason: str
 
 
+@dataclass(frozen=True)
+class _Header:
+    line: int
+    delimiter: str
+    source: int
+    """Number of the column, from zero; so is `target`."""
+    target: int
+    width: int
+
+
 class _Bad(Exception):
     """This record cannot be used; the message says why."""
-
-
-class _Open(Exception):
-    """A quote is still open at the end of the text."""
 
 
 @dataclass(frozen=True)
@@ -62,21 +69,27 @@ def read_csv(chunks: Iterable[bytes]) -> Iterator[Row | Refusal]:
             Refusal(line.number, "the file has no usable header") for line in lines if (line.text or "?").strip()
         )
         return
-    delimiter, source, target, width = header
+    rows = 0
     for line in lines:
         if line.text is not None and not line.text.strip():
             continue
-        try:
-            cells = _record(line, lines, delimiter)
-            yield _row(line.number, cells, source, target, width)
-        except _Bad as bad:
-            yield Refusal(line.number, str(bad))
+        rows += 1
+        yield _read(line, lines, header)
+    if not rows:
+        yield Refusal(header.line, "the file has a header and no rows")
 
 
-def _row(line: int, cells: list[str], source: int, target: int, width: int) -> Row:
-    if len(cells) != width:
-        raise _Bad(f"{len(cells)} columns where the header has {width}")
-    before, after = cells[source].strip(), cells[target].strip()
+def _read(line: _Line, lines: _Lines, header: _Header) -> Row | Refusal:
+    try:
+        return _row(line.number, _record(line, lines, header.delimiter), header)
+    except _Bad as bad:
+        return Refusal(line.number, str(bad))
+
+
+def _row(line: int, cells: list[str], header: _Header) -> Row:
+    if len(cells) != header.width:
+        raise _Bad(f"{len(cells)} columns where the header has {header.width}")
+    before, after = cells[header.source].strip(), cells[header.target].strip()
     for name, text in (("source", before), ("target", after)):
         if not text:
             raise _Bad(f"the {name} is empty")
@@ -89,14 +102,15 @@ def _row(line: int, cells: list[str], source: int, target: int, width: int) -> R
     return Row(line, before, after)
 
 
-def _header(lines: _Lines) -> tuple[str, int, int, int] | Refusal:
+def _header(lines: _Lines) -> _Header | Refusal:
     first = next((line for line in lines if line.text is None or line.text.strip()), None)
     if first is None:
         return Refusal(1, "the file is empty")
     try:
         delimiter = _delimiter(first.text or "")
         names = [name.strip().casefold() for name in _record(first, lines, delimiter)]
-        return delimiter, _column(names, SOURCE_NAMES, "source"), _column(names, TARGET_NAMES, "target"), len(names)
+        source, target = _column(names, SOURCE_NAMES, "source"), _column(names, TARGET_NAMES, "target")
+        return _Header(first.number, delimiter, source, target, len(names))
     except _Bad as bad:
         return Refusal(first.number, str(bad))
 
@@ -114,23 +128,33 @@ def _column(names: list[str], known: tuple[str, ...], role: str) -> int:
 
 
 def _record(first: _Line, lines: _Lines, delimiter: str) -> list[str]:
-    """The cells of the record that begins on this line; takes further lines while a quoted cell is open."""
-    text = _usable(first)
+    """The cells of the record that begins on this line; takes further lines while a quoted cell is open.
+
+    The csv reader asks for one line after the other, so a long record is read once and not again for each line. A
+    record that turns out to be bad gives back all lines but its first. Such a line holds no quote, or it would have
+    ended the record; so no line is read more than twice.
+    """
     taken: list[_Line] = []
-    while True:
-        try:
-            return _cells(text, delimiter)
-        except _Open:
-            following = next(lines, None)
-            if following is not None:
-                taken.append(following)
-            if following is None or following.text is None or len(taken) >= MAX_RECORD_LINES:
-                lines.give_back(taken)
-                raise _Bad("a quote is opened and not closed") from None
-            text += "\n" + following.text
-        except _Bad:
-            lines.give_back(taken)
-            raise
+    try:
+        return next(csv.reader(_open_record(first, lines, taken), delimiter=delimiter, strict=True), [])
+    except csv.Error as error:
+        lines.give_back(taken)
+        if "unexpected end of data" in str(error):
+            raise _Bad("a quote is opened and not closed") from None
+        raise _Bad(f"not CSV: {error}") from None
+
+
+def _open_record(first: _Line, lines: _Lines, taken: list[_Line]) -> Iterator[str]:
+    """The text of this line and of those after it, as far as one record may reach."""
+    text = _usable(first)
+    size = len(text)
+    yield text + "\n"
+    for line in lines:
+        taken.append(line)
+        size += len(line.text or "")
+        if line.text is None or "\0" in line.text or size > MAX_LINE_BYTES or len(taken) > MAX_RECORD_LINES:
+            return
+        yield line.text + "\n"
 
 
 def _usable(line: _Line) -> str:
@@ -139,16 +163,6 @@ def _usable(line: _Line) -> str:
     if "\0" in line.text:
         raise _Bad("a NUL character")
     return line.text
-
-
-def _cells(text: str, delimiter: str) -> list[str]:
-    csv.field_size_limit(MAX_LINE_BYTES * 2)
-    try:
-        return next(csv.reader([text], delimiter=delimiter, strict=True), [])
-    except csv.Error as error:
-        if "unexpected end of data" in str(error):
-            raise _Open from None
-        raise _Bad(f"not CSV: {error}") from None
 
 
 class _Lines(Iterator[_Line]):
@@ -179,16 +193,18 @@ def _decoded(raw_lines: Iterable[tuple[int, bytes | None]]) -> Iterator[_Line]:
 
 def _split(chunks: Iterable[bytes]) -> Iterator[tuple[int, bytes | None]]:
     """Lines without their ends; None for one longer than the limit, whose bytes are dropped as they come."""
-    number, pending, overlong = 1, b"", False
+    number, pending, size, overlong = 1, list[bytes](), 0, False
     for chunk in _as_utf8(chunks):
-        *whole, rest = (pending + chunk).split(b"\n")
-        for line in whole:
-            yield number, None if overlong or len(line) > MAX_LINE_BYTES else line.removesuffix(b"\r")
-            number, overlong = number + 1, False
-        overlong = overlong or len(rest) > MAX_LINE_BYTES
-        pending = b"" if overlong else rest
+        *ends, rest = chunk.split(b"\n")
+        for end in ends:
+            overlong = overlong or size + len(end) > MAX_LINE_BYTES
+            yield number, None if overlong else b"".join((*pending, end)).removesuffix(b"\r")
+            number, pending, size, overlong = number + 1, [], 0, False
+        size += len(rest)
+        overlong = overlong or size > MAX_LINE_BYTES
+        pending = [] if overlong else [*pending, rest] if rest else pending
     if pending or overlong:
-        yield number, None if overlong else pending.removesuffix(b"\r")
+        yield number, None if overlong else b"".join(pending).removesuffix(b"\r")
 
 
 def _as_utf8(chunks: Iterable[bytes]) -> Iterator[bytes]:
