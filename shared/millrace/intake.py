@@ -163,7 +163,9 @@ class Intake:
             "lease_until": 0,
             "concluded_at": stamp(),
         }
-        drop = Write("update", tenant.pk(Kind.DROP, report.drop_id), "body", values, expect={"epoch": epoch})
+        # The state as well as the epoch: a conclusion that is sent twice counts once.
+        holder = {"epoch": epoch, "state": str(DropState.PROCESSING)}
+        drop = Write("update", tenant.pk(Kind.DROP, report.drop_id), "body", values, expect=holder)
         writes = [drop, *([Corpus.counting(tenant, report.accepted)] if report.accepted else [])]
         self.table.transact(writes, op=f"conclude-{report.drop_id}-{epoch}")
 
