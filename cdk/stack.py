@@ -20,12 +20,11 @@ from .serving import Serving
 from .stage import Stage
 from .training import Training, machine_arn
 
-READ_ITEMS = ["dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query"]
+READ_ITEMS = ["dynamodb:GetItem", "dynamodb:Query"]
 WRITE_ITEMS = [
     "dynamodb:PutItem",
     "dynamodb:UpdateItem",
     "dynamodb:DeleteItem",
-    "dynamodb:BatchWriteItem",
     "dynamodb:ConditionCheckItem",
 ]
 READ_OBJECTS = ["s3:GetObject", "s3:GetObjectVersion"]
@@ -155,7 +154,8 @@ class Millrace(Stack):
         )
         for function in (self.gateway.function, self.ingestion.function, self.monitoring.monitor):
             _may(function, ["states:StartExecution"], [machine])
-        for function in (self.gateway.function, self.monitoring.monitor):
+        # Who ends a job stops what still works on it; `conclude` finds some that were cancelled meanwhile.
+        for function in (self.gateway.function, self.monitoring.monitor, self.training.steps["conclude"]):
             _may(function, ["states:DescribeExecution", "states:StopExecution"], [executions])
             _may(function, ["sagemaker:StopTrainingJob"], self.serving.training_jobs())
         _may(self.gateway.function, ["sagemaker:InvokeEndpoint"], arns("endpoint"))
