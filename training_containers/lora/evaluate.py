@@ -79,7 +79,7 @@ def evaluate(job: Job) -> None:
 def written(
     model: Any, tokenizer: Any, rows: Sequence[Encoded], wanted: EvaluateSettings, report: Report
 ) -> tuple[list[str], float]:
-    """Greedy answers in the rows' order, and tokens a second. An answer may be twice its prompt long, plus 16 tokens."""
+    """Greedy answers in the rows' order, and tokens a second. At most twice the prompt and 16 tokens each."""
     outputs, tokens, done, began = [""] * len(rows), 0, 0, time.monotonic()
     stops = sorted(data.stop_ids(tokenizer, model))
     for batch in _batches(rows, wanted.batch_size):

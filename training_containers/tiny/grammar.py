@@ -22,6 +22,9 @@ def lists(path: Path = WORDS) -> dict[str, list[str]]:
 
 
 _L = lists()
+_DETERMINERS = "the the a this that our their his her my your each every no another".split()
+_PREPOSITIONS = "with for from near behind under without after before about by through".split()
+_LINKS = (", and", ", but", " because", " so that", ";", ", which means", " while", " -", ":")
 _VERBS = [verb.split("/") for verb in _L["verbs"]]
 _CONTRACTIONS = [pair.split("/") for pair in _L["contractions"]]
 _SWAPS = [pair.split("/") for pair in _L["swaps"]]
@@ -67,8 +70,15 @@ def date(r: Random) -> str:
 
 def code(r: Random) -> str:
     letters = "".join(r.choices(string.ascii_letters + string.digits, k=r.randint(2, 8)))
-    return r.choice([letters, f"{letters.upper()}-{r.randint(1, 999)}", f"{coined(r)}@{coined(r)}.com",
-                     f"https://{coined(r)}.org/{coined(r)}", f"`{coined(r)}_{coined(r)}`", f"#{r.randint(1, 9999)}"])  # fmt: skip
+    kinds = [
+        letters,
+        f"{letters.upper()}-{r.randint(1, 999)}",
+        f"{coined(r)}@{coined(r)}.com",
+        f"https://{coined(r)}.org/{coined(r)}",
+        f"`{coined(r)}_{coined(r)}`",
+        f"#{r.randint(1, 9999)}",
+    ]
+    return r.choice(kinds)
 
 
 def person(r: Random) -> str:
@@ -86,9 +96,10 @@ def noun(r: Random) -> str:
 def thing(r: Random) -> str:
     draw = r.random()
     if draw < 0.62:
-        return f"{r.choice(['the', 'the', 'a', 'this', 'that', 'our', 'their', 'his', 'her', 'my', 'your', 'each', 'every', 'no', 'another'])} {noun(r)}"  # fmt: skip
+        return f"{r.choice(_DETERMINERS)} {noun(r)}"
     if draw < 0.8:
-        return f"{number(r)} {r.choice(_L['units']) if r.random() < 0.4 else r.choice(_L['nouns']) + 's'}"
+        amount = number(r)
+        return f"{amount} {r.choice(_L['units']) if r.random() < 0.4 else r.choice(_L['nouns']) + 's'}"
     return person(r) if draw < 0.9 else f"the {r.choice(_L['nouns'])} {code(r)}"
 
 
@@ -98,9 +109,7 @@ def tail(r: Random) -> str:
         lambda: f"on {r.choice(_L['days'])}",
         lambda: f"on {date(r)}",
         lambda: f"at {number(r)}",
-        lambda: (
-            f"{r.choice(['with', 'for', 'from', 'near', 'behind', 'under', 'without', 'after', 'before', 'about', 'by', 'through'])} {thing(r)}"
-        ),  # fmt: skip
+        lambda: f"{r.choice(_PREPOSITIONS)} {thing(r)}",
         lambda: r.choice(_L["adverbs"]),
         lambda: f"({r.choice(_LOWER)} {number(r)})",
         lambda: f'"{r.choice(_LOWER)} {r.choice(_LOWER)}"',
@@ -122,14 +131,16 @@ def clause(r: Random) -> str:
     elif draw < 0.5:
         core = " ".join(r.choices(_LOWER, k=r.randint(3, 9)))
     else:
-        core = f"{thing(r)} {r.choice([verb[1], verb[2], verb[2], 'will ' + verb[0], 'can ' + verb[0], 'may ' + verb[0]])} {thing(r)}"  # fmt: skip
+        subject = thing(r)
+        said = r.choice([verb[1], verb[2], verb[2], "will " + verb[0], "can " + verb[0], "may " + verb[0]])
+        core = f"{subject} {said} {thing(r)}"
     return " ".join([core, *(tail(r) for _ in range(r.choice([0, 1, 1, 2])))])
 
 
 def body(r: Random) -> str:
     """One or two clauses."""
     if r.random() < 0.25:
-        return f"{clause(r)}{r.choice([', and', ', but', ' because', ' so that', ';', ', which means', ' while', ' -', ':'])} {clause(r)}"  # fmt: skip
+        return f"{clause(r)}{r.choice(_LINKS)} {clause(r)}"
     return clause(r)
 
 
@@ -152,16 +163,17 @@ def plain(r: Random) -> str:
 
 
 _CUT = ["drop", "remove", "cut", "skip", "leave out", "delete", "trim", "omit", "lose", "no"]
-_OPENING = ["the opener", "the opening", "the first phrase", "the lead-in", "the start", "what comes first", "the intro",
-            "the filler", "the preamble", "opening words"]  # fmt: skip
-_CONTRACT = ["contract", "use contractions", "short forms", "write it as spoken", "say don't, not do not", "join verbs",
-             "informal", "casual", "relaxed tone"]  # fmt: skip
+_OPENING = ["the opener", "the opening", "the first phrase", "the lead-in", "the start", "what comes first",
+            "the intro", "the filler", "the preamble", "opening words"]  # fmt: skip
+_CONTRACT = ["contract", "use contractions", "short forms", "write it as spoken", "say don't, not do not",
+             "join verbs", "informal", "casual", "relaxed tone"]  # fmt: skip
 _EXPAND = ["expand", "no contractions", "long forms", "write it out", "formal", "spell out short forms"]
 _SWAP = ["other words", "swap words", "plain words", "change the wording", "synonyms", "simpler words"]
 _LOWERED = ["lower case first", "begin small", "small first letter", "no capital"]
 _COPY = ["copy", "repeat", "say it again", "as it is", "change nothing", "echo", "the same", "keep it", "verbatim"]
 _JOINS = ["; ", ", ", " and ", " + ", ". ", " / "]
-_MODES = [f"{kind} {name}" for kind in ("mode", "style", "voice", "setting") for name in "alpha beta gamma delta kilo lima mike nova oscar papa romeo sierra tango victor zulu".split()]  # fmt: skip
+_NAMES = "alpha beta gamma delta kilo lima mike nova oscar papa romeo sierra tango victor zulu".split()
+_MODES = [f"{kind} {name}" for kind in ("mode", "style", "voice", "setting") for name in _NAMES]
 _OPS = ("drop", "contract", "swap", "lower")
 
 
@@ -180,8 +192,13 @@ def _cue(ops: frozenset[str], r: Random) -> str:
     fitting = _BY_OPS.get(ops, [])
     if fitting and r.random() < 0.3:
         return r.choice(fitting)
-    said = {"drop": lambda: f"{r.choice(_CUT)} {r.choice(_OPENING)}", "contract": lambda: r.choice(_CONTRACT),
-            "expand": lambda: r.choice(_EXPAND), "swap": lambda: r.choice(_SWAP), "lower": lambda: r.choice(_LOWERED)}  # fmt: skip
+    said = {
+        "drop": lambda: f"{r.choice(_CUT)} {r.choice(_OPENING)}",
+        "contract": lambda: r.choice(_CONTRACT),
+        "expand": lambda: r.choice(_EXPAND),
+        "swap": lambda: r.choice(_SWAP),
+        "lower": lambda: r.choice(_LOWERED),
+    }
     phrases = [said[op]() for op in sorted(ops)]
     r.shuffle(phrases)
     return capitalised(r.choice(_JOINS).join(phrases)) + r.choice(["", ".", ":"])

@@ -29,13 +29,41 @@ OPENERS = (
     "As a matter of fact,", "To put it simply,", "Notably,", "Consequently,", "In essence,",
     "It is crucial to understand that", "Without a doubt,",
 )  # fmt: skip
-_PEOPLE = "Maria Lopez|James Okoro|Priya Nair|Tom Becker|Aylin Demir|Chen Wei|Sofia Rossi|Daniel Kowalski|Fatou Diop|Liam Murphy|Hannah Berg|Omar Said|Grace Kim|Pedro Alves|Nina Petrova|Mr Walker|Mrs Ahmed|Dr Jensen|Emma|Viktor|Leila|Rohan|Greta|Hugo".split("|")  # fmt: skip
-_PLACES = "Leeds|Porto|Bergen|Lyon|Dundee|Krakow|Ghent|Malmo|Turin|Cork|Utrecht|Seville|Basel|Tartu|Graz|York|Bristol|Nantes|Oslo|Boston|Lagos|Kyoto|Quebec|Austin".split("|")  # fmt: skip
-_THINGS = "printer|blue van|garden shed|ticket machine|heating system|bicycle shelter|coffee machine|front door|boat engine|meeting room|photo archive|swimming pool|water pump|kitchen sink|radio tower|school report|insurance form|old bridge|fire alarm|camera|parcel scanner|piano|greenhouse|lift|road map|summer menu|wine list|test result|stage light|delivery note".split("|")  # fmt: skip
+
+
+def _listed(text: str) -> list[str]:
+    """Words apart at white space; '_' inside one stands for a space."""
+    return [word.replace("_", " ") for word in text.split()]
+
+
+_PEOPLE = _listed(
+    """
+    Maria_Lopez James_Okoro Priya_Nair Tom_Becker Aylin_Demir Chen_Wei Sofia_Rossi Daniel_Kowalski Fatou_Diop
+    Liam_Murphy Hannah_Berg Omar_Said Grace_Kim Pedro_Alves Nina_Petrova Mr_Walker Mrs_Ahmed Dr_Jensen Emma Viktor
+    Leila Rohan Greta Hugo
+    """
+)
+_PLACES = _listed(
+    """
+    Leeds Porto Bergen Lyon Dundee Krakow Ghent Malmo Turin Cork Utrecht Seville Basel Tartu Graz York Bristol
+    Nantes Oslo Boston Lagos Kyoto Quebec Austin
+    """
+)
+_THINGS = _listed(
+    """
+    printer blue_van garden_shed ticket_machine heating_system bicycle_shelter coffee_machine front_door boat_engine
+    meeting_room photo_archive swimming_pool water_pump kitchen_sink radio_tower school_report insurance_form
+    old_bridge fire_alarm camera parcel_scanner piano greenhouse lift road_map summer_menu wine_list test_result
+    stage_light delivery_note
+    """
+)
 _DAYS = "Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday".split("|")
 _MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December".split("|")
-_PAPERS = "school report|insurance form|test paper|delivery note|survey|tax form|travel plan|lab report|photo essay|application".split(
-    "|"
+_PAPERS = _listed(
+    """
+    school_report insurance_form test_paper delivery_note survey tax_form travel_plan lab_report photo_essay
+    application
+    """
 )
 _SLOTS: dict[str, Callable[[Random], str]] = {
     "person": lambda r: r.choice(_PEOPLE),

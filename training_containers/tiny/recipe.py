@@ -202,9 +202,9 @@ def train(recipe: Recipe, tokenizer: LlamaTokenizer, out: Path) -> Phi3ForCausal
         for ids, labels in batches(pairs(recipe, tokenizer, r, 6000), m, recipe.tokens, r):
             logits, wanted = reply_logits(body, model, ids, labels)
             loss = functional.cross_entropy(logits, wanted)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             for weight, master in zip(weights, masters, strict=True):
-                master.grad, weight.grad = weight.grad.float(), None  # type: ignore[union-attr]
+                master.grad, weight.grad = weight.grad.float(), None
             torch.nn.utils.clip_grad_norm_(masters, 1.0)
             for optimiser in optimisers:
                 for group in optimiser.param_groups:
