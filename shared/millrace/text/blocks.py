@@ -120,7 +120,7 @@ def mask(block: str, lead: int = 0) -> str:
             done.add(id(pattern))
             out = pattern.sub(_masked, out)
     if lead:
-        out = MASK * lead + out[lead:]
+        out = MASK * (lead - 1) + " " + out[lead:]
     return out.replace("\n", " ").replace("\r", " ").replace("’", "'")
 
 
@@ -131,12 +131,13 @@ def _masked(match: re.Match[str]) -> str:
     return MASK * len(found)
 
 
-def sentence_spans(masked: str) -> list[tuple[int, int]]:
+def sentence_spans(masked: str, lead: int = 0) -> list[tuple[int, int]]:
     """(start, end) of each sentence in a masked block, white space before and after it not counted."""
     spans = []
     at = 0
     for piece in split(masked):
-        start = at + len(piece) - len(piece.lstrip(" \t*_"))
+        start = max(lead, at) if at < lead else at
+        start += len(masked[start : at + len(piece)]) - len(masked[start : at + len(piece)].lstrip(" \t*_"))
         end = at + len(piece.rstrip())
         at += len(piece)
         if end > start:

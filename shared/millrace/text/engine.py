@@ -71,7 +71,7 @@ def rewrite_block(block: Block, kit: Kit, seed: int, dialect: str = "") -> tuple
     changes: list[Change] = []
     for _ in range(PASSES):
         masked = mask(text, block.lead)
-        spans = sentence_spans(masked)
+        spans = sentence_spans(masked, block.lead)
         edits = _edits(Scene(text, masked, spans, block.item, kit.tone, dialect), block, kit, seed)
         if not edits:
             break
@@ -157,8 +157,8 @@ def _try(
     block: Block,
     seed: int,
 ) -> Edit | None:
-    opens = start in starts
-    if rule.at in ("start", "sentence") and not opens:
+    opens = start in starts or (text[start].isupper() and _after_label(masked, start))
+    if rule.at in ("start", "sentence") and not (opens if rule.at == "start" else start in starts):
         return None
     if rule.pattern:
         match = rule.pattern.match(masked, start)
@@ -196,6 +196,14 @@ _PERFECT = re.compile(
 def _perfect(low: str, start: int) -> bool:
     """A participle stands here: have or be comes before."""
     return _PERFECT.search(low, max(0, start - 24), start) is not None
+
+
+_LABEL = re.compile(r"(?::[*_]{0,3}|[*_]{2,3})\s$")
+
+
+def _after_label(masked: str, start: int) -> bool:
+    """A capital after "**Note:** " begins a sentence too."""
+    return _LABEL.search(masked, max(0, start - 5), start) is not None
 
 
 def _choose(options: tuple[str, ...], rule_id: str, context: str, seed: int) -> str:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from millrace.text import facts
 from millrace.text.facts import Facts
-from millrace.text.words import content_stems
+from millrace.text.words import STOP
 
 KINDS = (
     "number", "date", "name", "quote", "url", "code", "citation", "negation", "unit", "structure", "length",
@@ -57,7 +57,7 @@ def verify(source: str, rewrite: str) -> list[Violation]:
         for (name, old), (_, new) in zip(before.structure, after.structure, strict=True)
         if old != new
     ]
-    found += _size(source, rewrite)
+    found += _size(source, rewrite, before, after)
     return found
 
 
@@ -91,8 +91,15 @@ def _quantities(before: Facts, after: Facts) -> Iterator[Violation]:
     yield from _swapped(before, after)
 
 
+_SHARES = {"0.5": "50", "0.25": "25"}
+
+
 def _missing(one: Facts, other: Facts, lost: bool) -> Iterator[Violation]:
-    known = {(x.value, x.unit) for x in other.quantities}
+    known = {(x.value, x.unit) for x in other.quantities} | {
+        (_SHARES[x.value], "%") for x in other.quantities if x.soft and x.value in _SHARES
+    }
+    own = {(x.value, x.unit) for x in one.quantities}
+    known |= {(value, "") for value, unit in known if unit and (value, unit) in own}  # thirty (30) days
     values = {x.value: x.text for x in other.quantities}
     seen: set[tuple[str, str]] = set()
     for quantity in one.quantities:
@@ -129,10 +136,10 @@ def _bound(side: Facts) -> dict[str, set[str]]:
 
 def _names(before: Facts, after: Facts) -> Iterator[Violation]:
     for key, text in before.names.items():
-        if key not in after.words:
+        if not after.knows(key):
             yield Violation("name", text, "")
     for key, text in after.names.items():
-        if key not in before.words:
+        if not before.knows(key):
             yield Violation("name", "", text)
 
 
@@ -145,15 +152,20 @@ def _negations(before: Facts, after: Facts) -> Iterator[Violation]:
         yield Violation("negation", "", f"not {next(iter(added), '')}".strip())
 
 
-def _size(source: str, rewrite: str) -> Iterator[Violation]:
+def _size(source: str, rewrite: str, before: Facts, after: Facts) -> Iterator[Violation]:
     old, new = len(source.split()), len(rewrite.split())
     low, high = LENGTH_BOUNDS
     if new < low * old - SLACK_WORDS or new > high * old + SLACK_WORDS:
         yield Violation("length", f"{old} words", f"{new} words")
-    one, two = set(content_stems(source)), set(content_stems(rewrite))
+    one, two = _content(before), _content(after)
     smaller = min(len(one), len(two))
     if smaller >= 4 and len(one & two) < SIMILARITY_FLOOR * smaller:
         yield Violation("similarity", _short(source), _short(rewrite))
+
+
+def _content(side: Facts) -> set[str]:
+    """The first five letters of every content word: decide and decision agree, so do utilize and utilization."""
+    return {word[:5] for word in side.words if word not in STOP and len(word) > 2}
 
 
 def _short(text: str) -> str:

@@ -33,8 +33,8 @@ _IRREGULAR = {
 }
 """base: (third person, past, -ing)."""
 _DOUBLING = frozenset(
-    "stop plan cut drop ship map fit admit commit permit prefer refer occur submit transfer control equip begin chat flag "
-    "tap step slip trim log plug spot swap tag wrap".split()
+    """stop plan cut drop ship map fit admit commit permit prefer refer occur submit transfer control equip begin chat
+    flag tap step slip trim log plug spot swap tag wrap""".split()
 )
 PARTICIPLE_TO_PAST = {
     pair.split()[0]: pair.split()[1]

@@ -6,6 +6,7 @@ Each function is conservative: where the grammar is not plain, it leaves the sen
 from __future__ import annotations
 
 import functools
+import operator
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -300,6 +301,9 @@ _FAIR_DOUBLES = frozenset("had that is very really so no bye ha blah many long f
 
 def doubled_word(scene: Scene, rule: Rule) -> list[Edit]:
     """A word that follows itself goes; "had had" and "that that" may be right."""
+    words = scene.masked.lower().split(" ")
+    if not any(map(operator.eq, words, words[1:])):
+        return []
     return [
         Edit(m.start(), m.end(), scene.block[m.start(1) : m.end(1)], rule.id)
         for m in _REPEATED.finditer(scene.masked)
@@ -358,5 +362,5 @@ OPS: dict[str, Op] = {
     "doubled_sentence": doubled_sentence,
     "spelling": spelling,
 }
-RHYTHM = ("join_short", "split_long", "passive")
+RHYTHM = ("em_dash", "join_short", "split_long", "passive")
 """Operations on whole sentences: they wait until the words are settled."""

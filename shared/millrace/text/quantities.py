@@ -82,17 +82,21 @@ _DATE = re.compile(
     re.IGNORECASE,
 )
 _NUMBER = re.compile(
+    rf"(?P<sign>(?<![\w)\]-])[-−](?=[$€£¥₹]?\.?\d))?"
     rf"(?P<cur>US\$|[$€£¥₹]|\b(?:USD|EUR|GBP|JPY|INR) ?)?"
-    rf"(?P<sign>(?<![\w)\]-])[-−](?=[$€£¥₹]?\d))?"
     rf"(?:(?P<raw>(?<!\w)\d+(?:\.\d+){{2,}}|(?<!\w)\d+(?:/\d+)+|(?<!\w)\d{{4}}s\b)"
     rf"|(?P<dig>(?<![\w])\d{{1,3}}(?:,\d{{3}})+(?:\.\d+)?|(?<![\w])\d+(?:\.\d+)?"
     rf"|(?<![\w])\.\d+)(?P<ord>(?:st|nd|rd|th)\b)?"
     rf"|\b(?P<word>(?:{_WORD_NUMBER})(?:(?:[ -]|[ -]and[ -])(?:{_WORD_NUMBER}))*)\b"
     rf"|\b(?P<soft>{_SOFT_WORD})\b|(?P<frac>[½¼¾⅓⅔]))"
     rf"(?:(?P<suf>(?:k|mn|bn|tn|[MBK]|m(?= ))\b)|[ -](?P<scale>hundred|thousand|million|billion|trillion)s?\b)?"
-    rf"(?:[ -]?(?P<unit>{_UNIT_ALT})(?![\w]))?",
+    rf"(?:\)?[ -]?(?P<unit>{_UNIT_ALT})(?![\w]))?",
     re.IGNORECASE,
 )
+_DIGITS = re.compile(r"\d+|[½¼¾⅓⅔]")
+_PREFIX = re.compile(r"[-−]?(?:US\$|[$€£¥₹]|\b(?:USD|EUR|GBP|JPY|INR) ?)?\.?$")
+NUMBER_WORDS = frozenset([*ONES, *TENS, *SCALES, *SOFT, *MONTHS, *WEEKDAYS])
+"""Words at which a number or a date may begin."""
 _RANGE = re.compile(r"\s?(?:-|–|—|to|and|or|through)\s?")
 _FRACTIONS = {"½": "0.5", "¼": "0.25", "¾": "0.75", "⅓": "1/3", "⅔": "2/3"}
 _NOUN = re.compile(r"[ -]([A-Za-z]{3,})")
@@ -109,18 +113,30 @@ class Quantity:
     noun: str = ""
 
 
-def dates(text: str) -> tuple[dict[str, str], str]:
-    """Canonical date -> its text, and the text with the dates blanked out."""
-    found: dict[str, str] = {}
-
-    def note(match: re.Match[str]) -> str:
-        key = _date_key(match)
-        if key is None:
-            return match.group()
-        found.setdefault(key, match.group())
-        return " " * (len(match.group()) - 1) + "."
-
-    return found, _DATE.sub(note, text)
+def read(text: str, word_starts: list[int]) -> tuple[dict[str, str], list[Quantity]]:
+    """Dates by canonical form and numbers in order. `word_starts`: where NUMBER_WORDS begin, ascending."""
+    found_dates: dict[str, str] = {}
+    found: list[Quantity] = []
+    spans: list[tuple[int, int]] = []
+    starts = sorted(word_starts + [m.start() for m in _DIGITS.finditer(text)])
+    at = 0
+    for start in starts:
+        if start < at:
+            continue
+        date = _DATE.match(text, start)
+        key = _date_key(date) if date else None
+        if date and key is not None:
+            found_dates.setdefault(key, date.group())
+            at = date.end()
+            continue
+        before = _PREFIX.search(text, max(at, start - 6), start)
+        number = _NUMBER.match(text, before.start() if before else start)
+        quantity = _quantity(number, text) if number else None
+        if number and quantity:
+            found.append(quantity)
+            spans.append(number.span())
+            at = number.end()
+    return found_dates, _spread_units(found, spans, text)
 
 
 def _date_key(match: re.Match[str]) -> str | None:
@@ -151,19 +167,6 @@ def _clock(digits: str, half: str) -> str:
     half = half.lower().replace(".", "")
     shift = 12 if half == "pm" and int(hour) < 12 else -12 if half == "am" and int(hour) == 12 else 0
     return f"{int(hour) + shift:02}:" + ":".join(rest)
-
-
-def quantities(text: str) -> list[Quantity]:
-    """Every number of a text whose dates are blanked out, in order."""
-    found: list[Quantity] = []
-    spans: list[tuple[int, int]] = []
-    for match in _NUMBER.finditer(text):
-        quantity = _quantity(match, text)
-        if quantity is None:
-            continue
-        found.append(quantity)
-        spans.append(match.span())
-    return _spread_units(found, spans, text)
 
 
 def _quantity(match: re.Match[str], text: str) -> Quantity | None:

@@ -92,7 +92,7 @@ def _family(path: Path) -> Family:
     with path.open("rb") as file:
         data = tomllib.load(file)
     name = path.stem.split("-", 1)[-1]
-    common = {key: data[key] for key in ("strength", "tones", "source", "at") if key in data}
+    common: dict[str, Any] = {key: data[key] for key in ("strength", "tones", "source", "at") if key in data}
     made = tuple(_rule(f"{name}.{key}", name, {**common, **row}) for key, row in data["rules"].items())
     return Family(name, data["title"], data["about"].strip(), data["source"], made)
 

@@ -19,6 +19,7 @@ from millrace.text.ops import mixed_dialect
 from millrace.text.ruledata import STRENGTHS, TONES
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_PLAINLY_ENGLISH = (" the ", " and ", " of ", " you ", " with ", " that ")
 ENOUGH_WORDS = 8
 """A block of fewer words has the language of its text."""
 
@@ -60,9 +61,9 @@ def _block(block: Block, strength: str, tone: str, seed: int, language: str, dia
 
 
 def _english(text: str, language: str) -> bool:
+    if language == "en" and sum(word in text for word in _PLAINLY_ENGLISH) > 1:
+        return True
     enough = len(text) > 400 or len(text.split()) >= ENOUGH_WORDS
-    if language == "en" and text.isascii() and len(text) > 400:
-        return detect(text[:400]) == "en"
     return detect(text) == "en" if enough else language == "en"
 
 

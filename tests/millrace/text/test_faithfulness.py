@@ -68,7 +68,7 @@ def test_any_number_that_changes_is_found(value: int, frame: str) -> None:
     assert [v.kind for v in verify(frame.format(value), frame.format(value + 1))].count("number") >= 1
 
 
-@pytest.mark.parametrize("unit", ["(Ab, ", "[1, ", "“a", '"a ', "`a", "{{RED:", "not ", "1/", "1.", "A", "a@", "www.", "$1", "Jan 1 "])
+@pytest.mark.parametrize("unit", ["(Ab, ", "[1, ", "“a", '"a ', "`a", "{{RED:", "not ", "1/", "1.", "A ", "a@", "www.", "$1", "Jan 1 "])
 def test_repetition_of_any_opener_takes_linear_time(unit: str) -> None:
     def seconds(count: int) -> float:
         text = unit * count
@@ -76,6 +76,6 @@ def test_repetition_of_any_opener_takes_linear_time(unit: str) -> None:
         verify(text, text + " x")
         return time.process_time() - start
 
-    seconds(2_000)
+    seconds(500)
 
-    assert min(seconds(40_000) for _ in range(2)) < 16 * max(min(seconds(5_000) for _ in range(3)), 0.01)
+    assert seconds(8_000) < 24 * max(min(seconds(1_000) for _ in range(2)), 0.005)
