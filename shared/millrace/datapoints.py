@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
+from .errors import InvalidInput
+
 MAX_TEXT = 20_000
 """Characters on either side of a pair."""
 
@@ -51,6 +53,12 @@ class DataPoint:
     def from_item(cls, item: dict[str, Any]) -> DataPoint:
         known = {name: item[name] for name in cls.__dataclass_fields__ if name in item}
         return cls(**{**known, "origin": Origin(item["origin"])})
+
+
+def check_unicode(name: str, text: str) -> None:
+    """InvalidInput for text that no UTF-8 can carry."""
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise InvalidInput(f"The {name} holds an unpaired surrogate, which is not text; send valid UTF-8.")
 
 
 def content_id(source: str, target: str, salt: str = "") -> str:

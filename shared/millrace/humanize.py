@@ -2,22 +2,25 @@
 
 Routes are tried in order until one answers with a rewrite that verifies. A model that was asked for by name answers
 alone: its unfaithful rewrite is an error that carries the draft. Whatever happens, the answer is captured.
+
+A provider gets a thread and the time that is left: one that hangs or drips is left behind, and the rules still answer.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from .catalogue import RULES, Catalogue, Entry
 from .clock import fresh_id, stamp
 from .corpus import Corpus
-from .datapoints import MAX_TEXT, DataPoint, Origin, content_id
+from .datapoints import MAX_TEXT, DataPoint, Origin, check_unicode, content_id
 from .errors import InvalidInput, MillraceError, TooLarge, Unavailable, Unfaithful
 from .providers import Ask, Completion, Provider, provider
-from .routing import Choice, Reason, choose
+from .routing import AUTO, Choice, Reason, choose
 from .tenants import Tenant
 from .text.faithfulness import Violation, verify
 from .text.scores import score
@@ -53,7 +56,7 @@ class Humanizer:
         """NotFound, Forbidden or Unfaithful for a named model; for `auto` always an answer."""
         _check(ask.text)
         began = time.monotonic()
-        choice = choose(self.catalogue.entries(tenant), tenant.tier, ask.text, wish)
+        choice = self._choose(tenant, ask, wish)
         entry, completion, reasons = self._answer(choice, ask, began + self.deadline_s)
         latency_ms = round((time.monotonic() - began) * 1000, 1)
         usage = {
@@ -74,6 +77,15 @@ class Humanizer:
         self._capture(tenant, ask, answer)
         return answer
 
+    def _choose(self, tenant: Tenant, ask: Ask, wish: str | None) -> Choice:
+        try:
+            return choose(self.catalogue.entries(tenant), tenant.tier, ask.text, wish)
+        except Unavailable as error:
+            if wish not in (None, "", AUTO, RULES.id):
+                raise
+            choice = choose([RULES], tenant.tier, ask.text, wish)
+            return replace(choice, reasons=(Reason("catalogue", str(error)), *choice.reasons))
+
     def _answer(self, choice: Choice, ask: Ask, deadline: float) -> tuple[Entry, Completion, list[Reason]]:
         reasons = list(choice.reasons)
         for entry in choice.routes:
@@ -82,8 +94,8 @@ class Humanizer:
                 reasons.append(Reason("deadline", f"{entry.id} was passed over: no time was left for it"))
                 continue
             try:
-                completion = self.provide(entry.provider)(entry, ask, max(left_s, RULES_RESERVE_S))
-            except Unavailable as error:
+                completion = self._complete(entry, ask, left_s)
+            except MillraceError as error:
                 if choice.wished:
                     raise
                 reasons.append(Reason("unavailable", str(error)))
@@ -101,6 +113,15 @@ class Humanizer:
         # The rules verify their own rewrite; should that ever fail, the text itself is the faithful answer.
         reasons.append(Reason("unchanged", "no rewrite verified, so the text is returned as it is"))
         return RULES, Completion(ask.text), reasons
+
+    def _complete(self, entry: Entry, ask: Ask, left_s: float) -> Completion:
+        """The provider's answer, or Unavailable when its time is up or what it said is no answer."""
+        if entry.id == RULES.id:
+            return self.provide(entry.provider)(entry, ask, left_s)
+        completion = within(left_s, lambda: self.provide(entry.provider)(entry, ask, left_s), entry.id)
+        if not isinstance(completion.text, str) or not completion.text.strip():
+            raise Unavailable(f"{entry.id} answered without a text.")
+        return completion
 
     def _capture(self, tenant: Tenant, ask: Ask, answer: Answer) -> None:
         point = DataPoint(
@@ -120,6 +141,29 @@ class Humanizer:
             self.on_lost_capture(error)
 
 
+def within(limit_s: float, call: Callable[[], Completion], who: str) -> Completion:
+    """What `call` returns or raises, or Unavailable after `limit_s`. The thread it runs in is left to end by itself."""
+    results: list[Completion] = []
+    failures: list[Exception] = []
+
+    def run() -> None:
+        try:
+            results.append(call())
+        except Exception as error:  # the border of the thread: whoever waits is told, whatever it is
+            failures.append(error)
+
+    worker = threading.Thread(target=run, daemon=True, name=f"ask-{who}")
+    worker.start()
+    worker.join(max(0.0, limit_s))
+    if failures and isinstance(failures[0], MillraceError):
+        raise failures[0]
+    if failures:
+        raise Unavailable(f"{who} failed with {type(failures[0]).__name__}.") from failures[0]
+    if not results:
+        raise Unavailable(f"{who} did not answer within {limit_s:.1f} s.")
+    return results[0]
+
+
 def _summary(entry: Entry, violations: list[Violation]) -> str:
     kinds = ", ".join(sorted({violation.kind for violation in violations}))
     return f"{entry.id} answered, but its rewrite did not keep: {kinds}."
@@ -130,5 +174,4 @@ def _check(text: str) -> None:
         raise InvalidInput("The text is empty; send the text to be humanized.")
     if len(text) > MAX_TEXT:
         raise TooLarge(f"The text has {len(text):,} characters; at most {MAX_TEXT:,} are taken at once.")
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise InvalidInput("The text holds an unpaired surrogate, which is not text; send valid UTF-8.")
+    check_unicode("text", text)

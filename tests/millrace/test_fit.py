@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+from millrace.fit import MIN_KNOWN_SHARE, Fit
+
+TEXTS = st.lists(st.text(max_size=60), max_size=12)
+
+
+@given(TEXTS)
+def test_what_was_trained_on_is_never_called_foreign(sources: list[str]) -> None:
+    fit = Fit.from_dict(vars(Fit.of(sources)))
+
+    for source in sources:
+        assert fit.known_share(source) == 1.0
+        assert fit.misfit(source) is None
+
+
+@given(st.text(max_size=80))
+def test_without_a_profile_everything_fits(text: str) -> None:
+    assert Fit.from_dict({}).misfit(text) is None
+
+
+def test_false_positives_are_about_as_rare_as_the_filter_promises() -> None:
+    draw = random.Random(7)
+    words = ["".join(draw.choices("abcdefghijklmnopqrstuvwxyz", k=9)) for _ in range(12_000)]
+    fit = Fit.of([" ".join(words[:2_000])])
+
+    wrong = sum(fit.known_share(word) for word in words[2_000:])
+
+    assert wrong / 10_000 < 0.01
+
+
+def test_a_text_longer_than_any_in_training_does_not_fit() -> None:
+    fit = Fit.of(["one two three"])
+
+    assert fit.misfit("one two three") is None
+    assert fit.misfit("one two three one") == "the text has 4 words and the longest it was trained on 3"
+
+
+def test_a_text_of_strange_words_does_not_fit() -> None:
+    fit = Fit.of(["alpha beta gamma delta epsilon zeta eta theta iota kappa"])
+
+    assert fit.misfit("alpha beta gamma delta foreign") is None  # 80 %
+    assert f"{MIN_KNOWN_SHARE:.0%} are asked for" in str(fit.misfit("alpha beta gamma strange foreign"))
+
+
+def test_case_and_numbers_make_no_difference() -> None:
+    fit = Fit.of(["We don’t use servers"])
+    assert fit.known_share("WE DON’T USE 17 SERVERS") == 1.0

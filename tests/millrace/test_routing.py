@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from millrace.catalogue import RULES, Entry
+from millrace.contract import Tier
+from millrace.errors import Forbidden, NotFound
+from millrace.fit import Fit
+from millrace.routing import AUTO, choose
+
+FITTING = vars(Fit.of(["we use servers in berlin"]))
+ENTRIES = st.lists(
+    st.builds(
+        Entry,
+        id=st.sampled_from(["a@1", "b@1", "c@2", "d"]),
+        provider=st.sampled_from(["own", "openai"]),
+        tiers=st.lists(st.sampled_from(Tier), unique=True).map(tuple),
+        fit=st.sampled_from([{}, FITTING]),
+    ),
+    max_size=5,
+    unique_by=lambda entry: entry.id,
+).map(lambda entries: [*entries, RULES])
+
+
+@given(ENTRIES, st.sampled_from(Tier), st.text(max_size=30), st.sampled_from([None, "", AUTO]))
+def test_the_rules_are_always_last_and_every_row_is_tried_or_told_why_not(
+    entries: list[Entry], tier: Tier, text: str, wish: str | None
+) -> None:
+    choice = choose(entries, tier, text, wish)
+
+    assert choice.routes[-1] == RULES and choice.routes.count(RULES) == 1 and not choice.wished
+    passed_over = [reason for reason in choice.reasons if reason.code in ("tier", "misfit")]
+    assert len(choice.routes) - 1 + len(passed_over) == len(entries) - 1
+    for entry in choice.routes[:-1]:
+        assert tier in entry.tiers and (entry.provider != "own" or tier in (Tier.PROFESSIONAL, Tier.ENTERPRISE))
+        assert not entry.fit or Fit.from_dict(entry.fit).misfit(text) is None
+
+
+@given(ENTRIES, st.sampled_from(Tier), st.sampled_from(["a", "a@1", "b", "c@2", "c", "d", "rules", "zz"]))
+def test_a_wish_is_granted_alone_or_refused_with_its_reason(entries: list[Entry], tier: Tier, wish: str) -> None:
+    rows = [entry for entry in entries if wish in (entry.id, entry.name)]
+    try:
+        choice = choose(entries, tier, "any text", wish)
+    except NotFound as error:
+        assert not rows and "auto" in str(error) and RULES.id in str(error)
+    except Forbidden as error:
+        assert str(tier) in str(error) and rows
+    else:
+        assert choice.wished and choice.routes == (rows[0],)
+
+
+def test_a_text_outside_of_the_training_is_not_sent_and_the_reason_says_by_how_much() -> None:
+    entries = [Entry("own@1", "own", fit=FITTING), RULES]
+
+    choice = choose(entries, Tier.ENTERPRISE, "completely different words here")
+
+    assert choice.routes == (RULES,)
+    assert [reason.code for reason in choice.reasons] == ["misfit", "floor"]
+    assert "0% of the text's words" in choice.reasons[0].text
+
+
+@pytest.mark.parametrize(
+    ("tier", "count"), [(Tier.FREE, 1), (Tier.BASIC, 1), (Tier.PROFESSIONAL, 2), (Tier.ENTERPRISE, 2)]
+)
+def test_own_models_answer_from_professional_up(tier: Tier, count: int) -> None:
+    entries: list[Any] = [Entry("own@1", "own"), RULES]
+    assert len(choose(entries, tier, "text").routes) == count
