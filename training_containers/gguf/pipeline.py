@@ -75,8 +75,8 @@ def run(job: Job) -> None:
     parent = manifest.read(job.channel("model"))
     if parent.format != "adapter":
         raise InvalidInput(f"The channel `model` holds {parent.format!r}; an adapter is what is merged here.")
-    examples = settings.examples(job.channel("test"), wanted.max_examples)
-    base_said = settings.base_outputs(job.channel("evaluation"), examples)
+    base_said = settings.base_outputs(job.channel("evaluation"))
+    examples = settings.examples(job.channel("test"), wanted.max_examples, base_said)
     stage = Stages()
     with tempfile.TemporaryDirectory(prefix=".gguf-", dir=job.root) as folder:
         scratch = Path(folder)
@@ -87,6 +87,7 @@ def run(job: Job) -> None:
         with stage("tokens"):
             f16 = _with_same_tokens(f16, tokenizer, [e.messages(wanted.instruction) for e in examples])
         model = Model(f16)
+        wanted = wanted.model_copy(update={"context": min(wanted.context, model.n_ctx_train)})
         passages = [parity.passage(model, e.messages(wanted.instruction), e.target, wanted.context) for e in examples]
         with stage("reference"):
             top = _proved(model, f16, reference, passages[: wanted.reference_examples], wanted)
@@ -98,8 +99,10 @@ def run(job: Job) -> None:
             rungs = _measured(model, files, passages, scratch / "logits", wanted)
         with stage("tasks"):
             if base_said is None:
-                base_said = tasks.write(Model(scratch / "base.gguf"), examples, wanted).outputs
-            winner = _smallest(top, rungs, examples, tasks.judged(examples, base_said), wanted)
+                outputs = tasks.write(Model(scratch / "base.gguf"), examples, wanted).outputs
+            else:
+                outputs = [base_said[example.id] for example in examples]
+            winner = _smallest(top, rungs, examples, tasks.judged(examples, outputs), wanted)
         with stage("write"):
             _write(job, parent, wanted, winner, [top, *rungs], stage.seconds, Model(winner.path).template)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -29,7 +29,7 @@ class Settings(BaseModel):
     task_drop_max: float = Field(default=0.05, ge=0, le=1, description="Most that a task rate may fall below F16's")
     max_examples: int = Field(default=200, ge=1, le=5000, description="Test rows that are read")
     reference_examples: int = Field(default=16, ge=1, le=500, description="Rows on which F16 is held against torch")
-    max_new_tokens: int = Field(default=96, ge=1, le=4096, description="Longest answer, tokens")
+    max_new_tokens: int = Field(default=512, ge=1, le=4096, description="Longest answer, tokens")
     context: int = Field(default=512, ge=64, le=131072, description="Context served, tokens")
     instruction: str = Field(default="", max_length=4000, description="Stands before the source, as in training")
     seed: int = Field(default=0, ge=0, description="Of the bootstrap")
@@ -59,26 +59,24 @@ class Example:
         return [{"role": "user", "content": user_message(self.source, instruction)}]
 
 
-def examples(test: Path, most: int) -> list[Example]:
-    """The first `most` rows of the channel `test`."""
-    path = test / "data.jsonl"
-    if not path.is_file():
-        raise InvalidInput("The channel `test` has no data.jsonl: parity is measured on held-out texts.")
-    rows = [json.loads(line) for line in path.read_text().splitlines() if line.strip()][:most]
-    if not rows:
-        raise InvalidInput("The channel `test` has no row: parity is measured on held-out texts.")
-    return [Example(str(row.get("id", i)), row["source"], row["target"]) for i, row in enumerate(rows)]
-
-
-def base_outputs(evaluation: Path, wanted: Iterable[Example]) -> list[str] | None:
-    """What the base wrote for each example, from the evaluation step; None where that step's result was not given."""
-    path = evaluation / "evaluation.json"
+def base_outputs(evaluation: Path) -> dict[str, str] | None:
+    """What the base wrote, by example, from the evaluation step; None where that step's result was not given."""
     if not evaluation.is_dir():
         return None
     manifest.read(evaluation)
-    known = {str(row["id"]): str(row["base_output"]) for row in json.loads(path.read_text())["examples"]}
-    if missing := [e.id for e in wanted if e.id not in known]:
-        raise InvalidInput(
-            f"evaluation.json has no output of the base for {len(missing)} rows, such as {missing[0]!r}."
-        )
-    return [known[e.id] for e in wanted]
+    told = json.loads((evaluation / "evaluation.json").read_text())
+    return {str(row["id"]): str(row["base_output"]) for row in told["examples"]}
+
+
+def examples(test: Path, most: int, judged: Collection[str] | None) -> list[Example]:
+    """The first `most` rows of the channel `test`, of those that the evaluation judged where it was given."""
+    path = test / "data.jsonl"
+    if not path.is_file():
+        raise InvalidInput("The channel `test` has no data.jsonl: parity is measured on held-out texts.")
+    rows = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+    found = [Example(str(row.get("id", i)), row["source"], row["target"]) for i, row in enumerate(rows)]
+    kept = [example for example in found if judged is None or example.id in judged]
+    if not kept:
+        which = "has no row" if not found else f"has {len(found)} rows and none that the evaluation judged"
+        raise InvalidInput(f"The channel `test` {which}: parity is measured on held-out texts.")
+    return kept[:most]

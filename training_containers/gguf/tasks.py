@@ -25,7 +25,7 @@ class Written:
 
 
 def write(model: Model, examples: Sequence[Example], settings: Settings) -> Written:
-    """Greedy answers of a model to every example."""
+    """Greedy answers to every example; one may be twice its prompt long, plus 16 tokens, as in evaluation."""
     prompts = [model.prompt(e.messages(settings.instruction))[-(settings.context - 1) :] for e in examples]
     each = model.threads(settings.cores)
     contexts = [Context(model, settings.context, each) for _ in range(min(settings.cores // each, len(prompts)))]
@@ -36,7 +36,7 @@ def write(model: Model, examples: Sequence[Example], settings: Settings) -> Writ
     def answer(prompt: list[int]) -> list[int]:
         mine = idle.get()
         try:
-            return list(mine.generate(prompt, settings.max_new_tokens, Sampling()))
+            return list(mine.generate(prompt, min(settings.max_new_tokens, 2 * len(prompt) + 16), Sampling()))
         finally:
             idle.put(mine)
 

@@ -102,7 +102,7 @@ def add_evaluation(job: Job) -> None:
 def run_job(root: Path) -> subprocess.CompletedProcess[str]:
     """The container's own command line, in a process of its own."""
     command = [sys.executable, "-m", "training_containers.common.main", "gguf", "--root", str(root)]
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "2"}
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
 
 

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from tests.training_containers.gguf.conftest import LADDER, add_evaluation, job_folder
 from training_containers.common import manifest
 from training_containers.common.job import Job
-from training_containers.gguf import converter, pipeline, quantize
+from training_containers.gguf import converter, pipeline, quantize, settings
 from training_containers.serve.llama import Context, Model, Sampling
 
 TASK = {
@@ -101,14 +101,17 @@ def test_without_the_evaluation_the_base_answers_again(base: Path, adapter: Path
     assert manifest.read(job.model).metrics["base_edit_rate"] == 0.0  # random weights edit nothing
 
 
-def test_an_evaluation_of_other_rows_is_refused(base: Path, adapter: Path, tmp_path: Path) -> None:
+def test_rows_that_the_evaluation_did_not_judge_are_left_out(base: Path, adapter: Path, tmp_path: Path) -> None:
     job = job_folder(tmp_path, base, adapter, rows=4)
     add_evaluation(job)
     test = job.channel("test") / "data.jsonl"
     test.write_text(test.read_text().replace('"e3"', '"e99"'))
+    judged = settings.base_outputs(job.channel("evaluation"))
 
-    with pytest.raises(InvalidInput, match=r"no output of the base for 1 rows, such as 'e99'"):
-        pipeline.run(job)
+    assert [e.id for e in settings.examples(job.channel("test"), 2, judged)] == ["e0", "e1"]
+    assert [e.id for e in settings.examples(job.channel("test"), 9, judged)] == ["e0", "e1", "e2"]
+    with pytest.raises(InvalidInput, match="4 rows and none that the evaluation judged"):
+        settings.examples(job.channel("test"), 9, {})
 
 
 def test_broken_parity_is_refused_with_a_sentence_and_no_result(
