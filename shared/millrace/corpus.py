@@ -15,8 +15,9 @@ from typing import Any
 import orjson
 
 from .artifacts import Store
+from .clock import fresh_id
 from .datapoints import SPLITS, DataPoint, Split, split_of
-from .errors import NotFound
+from .errors import Conflict, NotFound
 from .table import Item, Table, Write
 from .tenants import Kind, Tenant
 
@@ -82,11 +83,15 @@ class Corpus:
         """A corrected answer, its feedback item and the count, all or nothing. False where the pair stood already."""
         item = self._item(tenant, point)
         put = Write("put", item.pop("pk"), item.pop("sk"), item, new=True)
-        if (standing := self.table.get(put.pk, put.sk)) is not None:
-            self.table.transact([feedback], op=f"feedback-{point.origin_ref}-{point.id}")
-            return bool(standing["origin_ref"] == point.origin_ref)
-        self.table.transact([put, feedback, self.counting(tenant, 1)], op=f"edit-{point.origin_ref}-{point.id}")
-        return True
+        if self.table.get(put.pk, put.sk) is None:
+            try:
+                self.table.transact([put, feedback, self.counting(tenant, 1)], op=fresh_id("edit-"))
+                return True
+            except Conflict:
+                pass  # somebody else's pair, of the same two texts, was quicker
+        standing = self.table.get(put.pk, put.sk) or {}
+        self.table.update(feedback, op=fresh_id("feedback-"))
+        return bool(standing.get("origin_ref") == point.origin_ref)
 
     @staticmethod
     def counting(tenant: Tenant, amount: int) -> Write:
@@ -97,7 +102,7 @@ class Corpus:
     def claiming(tenant: Tenant, counts: Counts) -> Write:
         """To be part of the transaction that starts a training on all that is usable now; one claim wins."""
         expect = {"trained": counts.trained or None}
-        return Write("update", tenant.pk(Kind.DATA_POINT), COUNTS, {"trained": counts.usable}, expect=expect)
+        return Write("update", tenant.pk(Kind.DATA_POINT), COUNTS, {"trained": counts.usable or None}, expect=expect)
 
     def snapshot(self, tenant: Tenant, created_at: str) -> Snapshot:
         """Everything usable now, split by content. The same data points give the same snapshot, written once."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .clock import stamp
+from .clock import fresh_id, stamp
 from .corpus import Corpus
-from .datapoints import MAX_TEXT, DataPoint, Origin, content_id
+from .datapoints import MAX_TEXT, DataPoint, Origin, check_unicode, content_id
 from .errors import InvalidInput, NotFound
 from .table import Write
 from .tenants import Kind, Tenant
@@ -28,24 +28,34 @@ def give(corpus: Corpus, tenant: Tenant, feedback: Feedback) -> DataPoint | None
     """The data point that a correction became, if there was one. NotFound for an unknown decision."""
     if feedback.edited_text is None and feedback.rating is None:
         raise InvalidInput("Feedback holds an edited_text, a rating from 1 to 5, or both.")
-    answer = corpus.get(tenant, feedback.decision_id)
-    if answer.origin is not Origin.ANSWER:
-        raise NotFound(f"There is no decision {feedback.decision_id}.")
+    answer = _decision(corpus, tenant, feedback.decision_id)
     values = {"rating": feedback.rating, "feedback_at": stamp()}
     values = {name: value for name, value in values.items() if value is not None}
     if feedback.edited_text is None:
         write = _sibling(tenant, feedback.decision_id, values)
-        corpus.table.update(write, op=f"rating-{feedback.decision_id}-{values['feedback_at']}")
+        corpus.table.update(write, op=fresh_id("rating-"))
         return None
     point = _edit(answer, feedback.edited_text)
     corpus.add_edit(tenant, point, _sibling(tenant, feedback.decision_id, values | {"edit_id": point.id}))
     return point
 
 
+def _decision(corpus: Corpus, tenant: Tenant, id: str) -> DataPoint:
+    missing = f"There is no decision {id}."
+    try:
+        answer = corpus.get(tenant, id)
+    except NotFound as error:
+        raise NotFound(missing) from error
+    if answer.origin is not Origin.ANSWER:
+        raise NotFound(missing)
+    return answer
+
+
 def _edit(answer: DataPoint, edited: str) -> DataPoint:
     edited = edited.strip()
     if not edited:
         raise InvalidInput("The edited_text is empty; leave it out to rate only.")
+    check_unicode("edited_text", edited)
     if len(edited) > MAX_TEXT:
         raise InvalidInput(f"The edited_text has {len(edited):,} characters; at most {MAX_TEXT:,} are taken.")
     if edited == answer.source.strip():
