@@ -13,10 +13,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from .datapoints import check_unicode
 from .errors import InvalidInput
 
 MIN_TRAIN_PAIRS = 40
 """Fewer rows in the training split than this teach a model nothing that a gate could measure."""
+
+LARGEST = 2**53
+"""Beyond it JSON readers disagree about a number."""
+MAX_CHARACTERS, MAX_ITEMS = 4_000, 100
 
 _ROOT = Path(__file__).parents[2] / "training_containers"
 _CARRIED = Path(__file__).parent / "strategies.d"
@@ -62,11 +67,34 @@ def _check(strategy: str, name: str, value: Any, schema: Mapping[str, Any]) -> N
     )
     if not good:
         raise InvalidInput(f"{strategy}: {name} is of type {' or '.join(kinds)}, not {value!r}.")
-    low, high = schema.get("minimum", schema.get("exclusiveMinimum")), schema.get("maximum")
-    if isinstance(value, (int, float)) and ((low is not None and value < low) or (high is not None and value > high)):
-        raise InvalidInput(f"{strategy}: {name} lies between {low} and {high}, not at {value}.")
+    if isinstance(value, (int, float)) and not _within(value, schema):
+        low = schema.get("minimum", schema.get("exclusiveMinimum", -LARGEST))
+        raise InvalidInput(
+            f"{strategy}: {name} lies between {low} and {schema.get('maximum', LARGEST)}, not at {value}."
+        )
+    if isinstance(value, str):
+        check_unicode(name, value)
+        if len(value) > schema.get("maxLength", MAX_CHARACTERS):
+            raise InvalidInput(f"{strategy}: {name} has {len(value):,} characters, over its limit.")
+    if isinstance(value, list):
+        if len(value) > schema.get("maxItems", MAX_ITEMS):
+            raise InvalidInput(f"{strategy}: {name} has {len(value)} items, over its limit.")
+        for item in value:
+            _check(strategy, f"an item of {name}", item, schema.get("items", {"type": "string"}))
     if "enum" in schema and value not in schema["enum"]:
         raise InvalidInput(f"{strategy}: {name} is one of {', '.join(map(str, schema['enum']))}, not {value!r}.")
+
+
+def _within(value: float, schema: Mapping[str, Any]) -> bool:
+    """JSON knows no NaN, Python's reader does: what is not finite lies nowhere."""
+    if not -LARGEST <= value <= LARGEST:
+        return False
+    return (
+        value >= schema.get("minimum", value)
+        and value <= schema.get("maximum", value)
+        and ("exclusiveMinimum" not in schema or value > schema["exclusiveMinimum"])
+        and ("exclusiveMaximum" not in schema or value < schema["exclusiveMaximum"])
+    )
 
 
 @cache

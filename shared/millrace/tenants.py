@@ -12,7 +12,6 @@ from enum import StrEnum
 from .contract import DROP_PREFIX, SYSTEM, TENANT_PATTERN, TENANTS_PREFIX, Tier
 from .errors import InvalidInput
 
-
 MAX_ID = 256
 """Characters; far under what a key of DynamoDB holds, and over any id of ours."""
 

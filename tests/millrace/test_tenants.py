@@ -5,7 +5,6 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from millrace.errors import InvalidInput
 from millrace.tenants import Kind, Tenant, of_drop_key, system_pk
 
