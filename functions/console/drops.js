@@ -1,0 +1,83 @@
+// What became of dropped files, row by row where a row was refused, and how to drop one.
+
+import { get } from "./api.js";
+import { announce, badge, copyButton, details, el, facts, table } from "./dom.js";
+import { LiveList } from "./list.js";
+import { ago, count, plural } from "./words.js";
+
+export const title = "Drops";
+
+const ENDED = new Set(["collected", "refused"]);
+const SHOWN_AT_ONCE = 5;
+
+export function build() {
+  const states = new Map();
+  const how = el("div.panel");
+  const list = new LiveList({
+    path: "/api/drops",
+    unfinished: (drop) => !ENDED.has(drop.state),
+    render: card,
+    empty: [el("p", "Nothing has been dropped yet."), el("p.muted", "Put a CSV into the drop folder; its report appears here.")],
+    onItems: (drops) => drops.forEach(tellChange),
+  });
+
+  function tellChange(drop) {
+    const before = states.get(drop.id);
+    states.set(drop.id, drop.state);
+    if (before && before !== drop.state && ENDED.has(drop.state)) announce(`${fileName(drop.key)}: ${sums(drop)}.`);
+  }
+
+  async function tellHow() {
+    if (how.dataset.told) return;
+    try {
+      const { drop_bucket: bucket, drop_prefix: prefix } = await get("/api/system/health");
+      const command = `aws s3 cp pairs.csv "s3://${bucket}/${prefix}"`;
+      how.dataset.told = "yes";
+      how.replaceChildren(
+        el("h2", "Drop a file"),
+        el("p", "A CSV with a header: one column with the text, such as ", el("code", "prompt"), ", one with how it should read, such as ", el("code", "completion"), ". It is collected by event, each row once."),
+        el("div.command", el("code", "millrace drop pairs.csv"), copyButton("Copy", () => "millrace drop pairs.csv")),
+        el("div.command", el("code", command), copyButton("Copy", () => command)),
+        el("p.hint", el("code", "<tenant>"), " is yours; on the local twin it is ", el("code", "demo"), "."));
+    } catch { /* the list beside it says what is wrong */ }
+  }
+
+  const root = el("section", el("h1", "Drops"), el("p.lead", "Files of pairs become training data: what was accepted, what was known already, what was refused and why."), how, list.root);
+  return { root, show: () => { tellHow(); return list.show(); }, hide: () => list.hide() };
+}
+
+const fileName = (key) => key.split("/").at(-1) || key;
+const sums = (drop) => `${count(drop.accepted)} accepted, ${count(drop.duplicate)} duplicate, ${count(drop.rejected)} rejected`;
+
+function card(drop) {
+  return el("li.card",
+    el("div.card-head", badge(drop.state), el("h2", fileName(drop.key)), el("span.card-end.muted", ago(drop.created_at))),
+    ENDED.has(drop.state) ? counts(drop) : el("p.muted", "Being collected…"),
+    refusals(drop),
+    details("about", "About this drop", facts([["Drop", el("code", drop.id)], ["Key", el("code", drop.key)], ["Whole report", drop.report ? el("code", drop.report) : null], ["Collected", drop.concluded_at ? ago(drop.concluded_at) : null]])));
+}
+
+function counts(drop) {
+  const one = (value, name) => el(`div.count.${name}${value ? "" : ".none"}`, el("strong", count(value)), el("span", name));
+  return el("div.counts", one(drop.accepted, "accepted"), one(drop.duplicate, "duplicate"), one(drop.rejected, "rejected"));
+}
+
+function refusals(drop) {
+  if (!drop.reasons.length) return null;
+  const rows = runs(drop.reasons).map(({ from, to, reason }) => [!from ? "–" : from === to ? count(from) : `${count(from)}–${count(to)}`, reason]);
+  const shown = table(`Refused rows of ${fileName(drop.key)}`, [["Line", "num"], ["Why it was refused"]], rows);
+  const left = drop.rejected - drop.reasons.length;
+  const rest = left > 0 ? el("p.hint", `And ${plural(left, "more row")}; all stand in the report.`) : null;
+  return rows.length <= SHOWN_AT_ONCE ? [shown, rest] : details("refusals", `Why ${plural(drop.rejected, "row was", "rows were")} refused`, shown, rest);
+}
+
+/** Neighbouring lines with the same reason, as one. */
+function runs(reasons) {
+  const out = [];
+  for (const { line, reason } of reasons) {
+    const last = out.at(-1);
+    if (last && last.reason === reason && last.to + 1 === line) last.to = line;
+    else out.push({ from: line, to: line, reason });
+  }
+  return out;
+}

@@ -1,0 +1,177 @@
+// Training jobs: begin, watch, cancel. What the gate found is said in its own words.
+
+import { post, remove } from "./api.js";
+import { alarm, announce, badge, details, el, facts, field, note, table } from "./dom.js";
+import { LiveList } from "./list.js";
+import { ago, count, duration, figure, percent } from "./words.js";
+
+export const title = "Jobs";
+
+const ENDED = new Set(["completed", "failed", "cancelled"]);
+const STAGES = { train: "Training", evaluate: "Evaluating on held-out pairs", gguf: "Converting and quantizing" };
+const GATES = { adapter: "Gate, 16 bit", gguf: "Gate, quantized" };
+
+export function build() {
+  const states = new Map();
+  const list = new LiveList({
+    path: "/api/training-jobs",
+    unfinished: (job) => !ENDED.has(job.state),
+    render: (job) => card(job, cancel),
+    empty: [el("p", "No training yet."), el("p.muted", "One starts by itself when enough new pairs have come, or when you start it.")],
+    onItems: (jobs) => jobs.forEach(tellChange),
+  });
+  const begin = startForm((job) => list.put(job));
+
+  function tellChange(job) {
+    const before = states.get(job.id);
+    states.set(job.id, job.state);
+    if (before && before !== job.state) announce(`Job ${job.id} is ${job.state}. ${job.error ?? ""}`);
+  }
+
+  async function cancel(job) {
+    if (!(await sure(job))) return;
+    try {
+      list.put(await remove(`/api/training-jobs/${encodeURIComponent(job.id)}`));
+    } catch (problem) {
+      list.tell(problem);
+    }
+  }
+
+  const root = el("section",
+    el("div.title-row", el("div", el("h1", "Jobs"), el("p.lead", "Every training: what it is doing, and why it ended.")), begin.button),
+    begin.form, list.root);
+  return { root, show: () => list.show(), hide: () => list.hide() };
+}
+
+function startForm(onJob) {
+  const strategy = el("input", { value: "lora-sft", required: true, maxLength: 64, spellcheck: false });
+  const name = el("input", { value: "humanizer", required: true, maxLength: 32, pattern: "[a-z][a-z0-9\\-]{1,31}", title: "2 to 32 of a-z, 0-9 and -", spellcheck: false });
+  const values = el("textarea.code", { rows: 3, placeholder: "{\"epochs\": 3}", spellcheck: false });
+  const said = el("div");
+  const start = el("button.primary", { type: "submit" }, "Start");
+  const button = el("button.primary", { type: "button", "aria-expanded": "false", onclick: () => open(form.hidden) }, "Start a training");
+  // One key per intent: a doubled click or a repeated request finds the same job.
+  let intent = fresh();
+  const form = el("form.panel", { hidden: true, onsubmit: submit, "aria-label": "Start a training" },
+    el("div.controls", field("Strategy", strategy), field("Model name", name)),
+    field("Hyperparameters", values, "JSON; empty for the strategy's defaults. All usable pairs are trained on."),
+    said,
+    el("div.row.end", el("button.quiet", { type: "button", onclick: () => open(false) }, "Close"), start));
+
+  function open(yes) {
+    form.hidden = !yes;
+    button.setAttribute("aria-expanded", String(yes));
+    (yes ? strategy : button).focus();
+  }
+
+  async function submit(event) {
+    event.preventDefault();
+    start.disabled = true;
+    try {
+      const hyperparameters = parsed(values.value);
+      const job = await post("/api/training-jobs", { strategy: strategy.value.trim(), model_name: name.value.trim(), hyperparameters }, { "idempotency-key": intent });
+      onJob(job);
+      announce(`Job ${job.id} is ${job.state}.`);
+      said.replaceChildren();
+      open(false);
+      intent = fresh();
+    } catch (problem) {
+      said.replaceChildren(alarm(problem.message));
+      if (problem.status) intent = fresh(); // it was answered: the next try is another intent
+    } finally {
+      start.disabled = false;
+    }
+  }
+  return { button, form };
+}
+
+const fresh = () => crypto.randomUUID?.() ?? [...crypto.getRandomValues(new Uint8Array(16))].join("-");
+
+function parsed(text) {
+  if (!text.trim()) return {};
+  try {
+    const value = JSON.parse(text);
+    if (value && typeof value === "object" && !Array.isArray(value)) return value;
+  } catch { /* said below */ }
+  throw new Error("The hyperparameters are not a JSON object such as {\"epochs\": 3}.");
+}
+
+/** Ask before work is thrown away. */
+function sure(job) {
+  return new Promise((resolve) => {
+    const dialog = el("dialog", { "aria-labelledby": "sure-title", onclose: () => { dialog.remove(); resolve(dialog.returnValue === "yes"); } },
+      el("form", { method: "dialog" },
+        el("h2", { id: "sure-title" }, "Cancel this training?"),
+        el("p.muted", "It stops within seconds. What it has learned so far is not kept as a model."),
+        el("p", el("code", job.id)),
+        el("div.row.end", el("button.quiet", { value: "no", autofocus: true }, "Keep it running"), el("button.danger", { value: "yes" }, "Cancel it"))));
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}
+
+function card(job, cancel) {
+  const ended = ENDED.has(job.state);
+  return el("li.card",
+    el("div.card-head",
+      badge(job.state),
+      el("h2", job.model_id ?? job.model_name),
+      el("span.muted", job.strategy),
+      el("span.card-end.muted", ago(job.created_at))),
+    ended ? null : progress(job),
+    job.error && !told(job) ? note(job.state === "cancelled" ? "plain" : "bad", job.error) : null,
+    el("div.gates", Object.entries(job.gates ?? {}).map(([name, gate]) => gateNote(name, gate))),
+    el("div.card-foot",
+      more(job),
+      ended ? null : cancelButton(job, cancel)));
+}
+
+/** Whether the gate's own reasons say all that the error says. */
+function told(job) {
+  const reasons = Object.values(job.gates ?? {}).flatMap((gate) => gate.reasons ?? []);
+  return reasons.length > 0 && reasons.every((reason) => job.error.includes(reason.text));
+}
+
+function cancelButton(job, cancel) {
+  const button = el("button.quiet", { type: "button", "aria-label": `Cancel job ${job.id}`, onclick: () => cancel(job) }, "Cancel");
+  button.dataset.name = "cancel";
+  return button;
+}
+
+function progress(job) {
+  const { step, steps, loss, accuracy, eta_s: eta, epoch, stage } = job.progress ?? {};
+  const what = STAGES[stage] ?? (job.state === "running" ? "Preparing" : "Waiting for its turn");
+  const known = Number.isFinite(step) && steps > 0;
+  const parts = [
+    known ? `step ${count(step)} of ${count(steps)}` : null,
+    typeof epoch === "number" ? `epoch ${figure(epoch)}` : null,
+    typeof loss === "number" ? `loss ${figure(loss)}` : null,
+    typeof accuracy === "number" ? `accuracy ${percent(accuracy)}` : null,
+    typeof eta === "number" && step < steps ? `about ${duration(eta)} left` : null,
+  ].filter(Boolean);
+  const bar = el("progress", { max: 1, "aria-label": `${what}: ${job.id}` });
+  if (known) bar.value = Math.min(1, step / steps);
+  return el("div.progress",
+    el("div.progress-words", el("span", what), el("span.muted.figures", parts.join(" · "))), bar);
+}
+
+function gateNote(name, gate) {
+  const said = `${GATES[name] ?? `Gate, ${name}`}: ${gate.passed ? "passed" : "refused"}`;
+  const metrics = Object.entries(gate.metrics ?? {});
+  return el(`div.gate.${gate.passed ? "passed" : "refused"}`,
+    el("p", el("strong", said)),
+    gate.reasons?.length ? el("ul.reasons", gate.reasons.map((reason) => el("li", reason.text))) : null,
+    metrics.length ? details(`gate-${name}`, "Figures", table(`${said}, figures`, [["Figure"], ["Value", "num"]], metrics.map(([metric, value]) => [metric, figure(value)]))) : null);
+}
+
+function more(job) {
+  return details("about", "About this job",
+    facts([
+      ["Job", el("code", job.id)],
+      ["Started by", job.started_by],
+      ["Snapshot", el("code", job.snapshot_id)],
+      ["Attempt", String(job.attempt)],
+      ["Last change", job.updated_at ? ago(job.updated_at) : null],
+      ...Object.entries(job.hyperparameters ?? {}).map(([name, value]) => [name, el("code", typeof value === "string" ? value : JSON.stringify(value))]),
+    ]));
+}
