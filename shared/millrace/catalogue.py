@@ -29,10 +29,38 @@ class Entry:
     """Stands before the text in the one user message; the model was trained with it."""
     fit: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    model: str = ""
+    """What the provider calls it; the name where empty."""
+    label: str = ""
+    base_url: str | None = None
+    """Of a custom endpoint; a provider of its own name has its own."""
+    secret: str | None = None
+    """Name of a custom endpoint's key in the secret; the key is bound to the endpoint's host."""
+    context: int = 0
+    """Tokens in and out together; 0 is unknown."""
+    max_output: int = 0
+    """Tokens, thinking included; 0 is unknown."""
+    capabilities: Mapping[str, Any] = field(default_factory=dict)
+    """See `seeds.Capabilities`: what a request to it may hold."""
+    rank: int = 0
+    """Expected quality among the catalogue's models, 1 to 5; measured results take its place where there are some."""
+    default: bool = False
+    """A model that new work should go to."""
+    pinned_price: bool = False
+    """This row's prices hold, whatever the price list says."""
+    shutdown: str | None = None
+    """ISO date from which it no longer answers."""
+    successor: str | None = None
+    source: str = ""
+    """Where the figures were read, and when."""
 
     @property
     def name(self) -> str:
         return self.id.partition("@")[0]
+
+    @property
+    def wire_name(self) -> str:
+        return self.model or self.name
 
     @classmethod
     def from_item(cls, item: Item) -> Entry:

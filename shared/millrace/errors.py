@@ -71,10 +71,34 @@ class Unavailable(MillraceError):
 
 
 class Throttled(Unavailable):
-    """A dependency asks to be called less often."""
+    """A dependency asks to be called less often; `retry_after_s` is its own wish, where it told one."""
 
     status = 503
     code = "throttled"
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class ProviderRefused(Unavailable):
+    """A provider will not work until a person mends it: no key, a wrong one, no quota, no such model.
+
+    Another route may answer; the same one again will not, so this is never retried and is left alone for long.
+    """
+
+    status = 503
+    code = "provider-refused"
+
+
+class Declined(Unavailable):
+    """This model does not take this request: filtered, too long, malformed for it. Another model may.
+
+    Says nothing about the model's health, so no breaker counts it.
+    """
+
+    status = 422
+    code = "declined"
 
 
 class TrainingFailed(MillraceError):
@@ -96,4 +120,4 @@ class Corrupt(MillraceError):
 
 
 RETRYABLE: tuple[type[MillraceError], ...] = (Unavailable, Throttled)
-"""What a state machine may try again. Each class by its own name: subclasses are not matched."""
+"""What may be tried again. Each class by its own name: subclasses are not matched, here as in Step Functions."""
