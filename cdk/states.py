@@ -20,7 +20,9 @@ LAMBDA_HICCUPS = [
     "Lambda.SdkClientException",
     "Lambda.ClientExecutionTimeoutException",
     "Lambda.TooManyRequestsException",
+    "Runtime.ExitError",
 ]
+"""What Lambda itself may stumble over. Every step may be repeated, so a process that died is tried again too."""
 DISCARDED = "$.discarded"
 """Where answers go that nobody reads. Not null: the CDK drops nulls from its JSON, and the state would be replaced."""
 SAGEMAKER_HICCUPS = ["SageMaker.AmazonSageMakerException", "SageMaker.ThrottlingException"]
