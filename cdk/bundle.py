@@ -1,7 +1,7 @@
-"""The bytes of a Lambda asset: hash-locked wheels for the function's platform and our source, without Docker.
+"""What assets are made of: locked wheels and our source for a Lambda function, without Docker; a folder for images.
 
 Wheels change seldom and weigh 100 MB, source changes often and weighs 1: the wheels are zipped once per lock, and
-the source is appended to a copy. Both lie under .millrace/assets by content hash; the same input gives the same bytes.
+the source is appended to a copy. All lie under .millrace/assets by content hash; the same input gives the same bytes.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ FUNCTIONS = Kind(
     excluded=("functions/gateway", "functions/console"),
 )
 KINDS = (GATEWAY, FUNCTIONS)
+IMAGE_LOCKS = ("containers.txt", "serve.txt", "torch.txt", "torch-cpu.txt")
 
 
 def build(kind: Kind, stage: Stage) -> tuple[Path, str]:
@@ -70,6 +71,28 @@ def build(kind: Kind, stage: Stage) -> tuple[Path, str]:
     return target, key
 
 
+def context() -> Path:
+    """The folder that images are built from, laid out like the repository: what the Dockerfiles copy and no more.
+
+    A folder of its own, since the repository's root holds environments of 60,000 files to look through.
+    """
+    files = [
+        (f"{folder}/{name}", path.read_bytes())
+        for folder in ("shared/millrace", "training_containers")
+        for path, name in _kept(ROOT / folder)
+        if not name.startswith("tiny/")
+    ]
+    files += [(f"requirements/{name}", (ROOT / "requirements" / name).read_bytes()) for name in IMAGE_LOCKS]
+    target = CACHE / f"context-{_digest(f'{name} {hashlib.sha256(body).hexdigest()}' for name, body in files)[:32]}"
+    if not target.exists():
+        with _staged(target) as part:
+            for name, body in files:
+                (part / name).parent.mkdir(parents=True, exist_ok=True)
+                (part / name).write_bytes(body)
+        _forget("context-*")
+    return target
+
+
 def _wheels(kind: Kind, stage: Stage) -> tuple[Path, str]:
     lock = ROOT / "requirements" / f"{kind.name}.txt"
     key = _digest([_FORMAT, _file_hash(lock), stage.python, stage.python_platform or sys.platform])
@@ -84,7 +107,7 @@ def _wheels(kind: Kind, stage: Stage) -> tuple[Path, str]:
 def _forget(pattern: str) -> None:
     """Every change of the source leaves an archive: the newest few are kept."""
     for old in sorted(CACHE.glob(pattern), key=lambda path: path.stat().st_mtime)[:-_KEPT]:
-        old.unlink(missing_ok=True)
+        _remove(old)
 
 
 def _install(lock: Path, stage: Stage, target: Path) -> None:
@@ -131,13 +154,20 @@ class _staged:
 
     def __enter__(self) -> Path:
         self.target.parent.mkdir(parents=True, exist_ok=True)
-        self.part.unlink(missing_ok=True)
+        _remove(self.part)
         return self.part
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
+        if kind is None and not self.target.exists():
             os.replace(self.part, self.target)
-        self.part.unlink(missing_ok=True)
+        _remove(self.part)
+
+
+def _remove(path: Path) -> None:
+    """A file or a folder, or nothing."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    path.unlink(missing_ok=True)
 
 
 def _digest(parts: Iterable[str]) -> str:

@@ -64,6 +64,26 @@ def test_every_function_finds_its_settings_in_the_environment(stack: Assembly) -
         assert hash(kind.from_env(environment)), "what a function builds from its settings is kept by them"
 
 
+def test_the_steps_know_an_image_for_every_container(stack: Assembly) -> None:
+    environment = stack.functions()["plan"]["Environment"]["Variables"]
+
+    images = json.loads(rules.text_of(environment["MILLRACE_IMAGES"]))
+
+    assert images.keys() == {"lora", "gguf", "serve"}
+    tags = {d["imageTag"] for i in stack.assets["dockerImages"].values() for d in i["destinations"].values()}
+    assert {uri.rsplit(":", 1)[1] for uri in images.values()} == tags
+
+
+def test_an_image_is_built_from_little_more_than_its_sources(stack: Assembly) -> None:
+    for image in stack.assets["dockerImages"].values():
+        context = stack.folder / image["source"]["directory"]
+        held = {path.name for path in context.iterdir()}
+
+        assert (context / image["source"]["dockerFile"]).is_file()
+        assert held == {"training_containers", "shared", "requirements"}
+        assert not [p for p in context.rglob("*") if p.name == "__pycache__" or p.suffix in (".safetensors", ".gguf")]
+
+
 def test_every_function_has_the_defaults(stack: Assembly) -> None:
     for name, function in stack.functions().items():
         assert function["Timeout"] <= 300, name
