@@ -20,11 +20,14 @@ from training_containers.serve.llama import Context, Model
 Logits = NDArray[np.float32]
 PROBES: Final = (
     "Plain words.",
-    "  two  spaces\tand a tab\nand a line ",
+    "Two  spaces,\ta tab,\na line and an end ",
     "“Don’t” — naïve café, 1,234.50 €, 日本語, 🙂",
     "def f(x): return x ** 2  # [link](https://example.org/?q=1)",
 )
-"""Texts on which tokenizers like to differ; the job's own texts are added."""
+"""Texts on which tokenizers like to differ; the job's own texts are added.
+
+None opens with a space: there Hugging Face's legacy Llama tokenizers add no second one, and SentencePiece does.
+"""
 
 
 @dataclass(frozen=True)

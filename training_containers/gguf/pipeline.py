@@ -23,7 +23,7 @@ from millrace.evaluation import Judged
 
 from training_containers.common import manifest, progress
 from training_containers.common.job import Job
-from training_containers.serve.llama import Context, Model
+from training_containers.serve.llama import SMALL, Context, Model
 
 from . import converter, merge, parity, quantize, settings, tasks
 from .settings import Example, Quantization, Settings
@@ -85,7 +85,7 @@ def run(job: Job) -> None:
         with stage("convert"):
             f16, tokenizer, reference = _converted(job, scratch, with_base=base_said is None)
         with stage("tokens"):
-            f16 = _with_same_tokens(f16, tokenizer, [e.messages(wanted.instruction) for e in examples])
+            f16 = _with_same_tokens(f16, tokenizer, [_opened(e, wanted) for e in examples])
         model = Model(f16)
         wanted = wanted.model_copy(update={"context": min(wanted.context, model.n_ctx_train)})
         passages = [parity.passage(model, e.messages(wanted.instruction), e.target, wanted.context) for e in examples]
@@ -127,6 +127,8 @@ def _loaded(merged: Path) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     size = sum(path.stat().st_size for path in merged.glob("*.safetensors"))
+    if size < SMALL:
+        torch.set_num_threads(1)
     dtype = torch.float32 if size < 4 * 2**30 else torch.float16
     model = AutoModelForCausalLM.from_pretrained(merged, dtype=dtype, local_files_only=True)
     tokenizer = AutoTokenizer.from_pretrained(merged, local_files_only=True)
@@ -142,6 +144,11 @@ def _with_same_tokens(f16: Path, tokenizer: Any, talks: list[list[dict[str, str]
     if parity.disagreement(tokenizer, Model(other), talks) is None:
         return other
     raise TrainingFailed(f"The 16-bit GGUF does not read text as the trained model does. {first}")
+
+
+def _opened(example: Example, wanted: Settings) -> list[dict[str, str]]:
+    """The messages without a space at the start, see parity.PROBES."""
+    return [{**m, "content": m["content"].lstrip()} for m in example.messages(wanted.instruction)]
 
 
 def _proved(model: Model, f16: Path, reference: Any, passages: list[parity.Passage], wanted: Settings) -> Rung:

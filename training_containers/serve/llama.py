@@ -97,32 +97,31 @@ class Model:
         except Exception as error:  # jinja2's errors and whatever a template raises on purpose
             raise InvalidInput(f"The model's chat template refuses these messages: {error}") from error
 
-    def tokenize(self, text: str, *, special: bool = True, add_special: bool = False) -> list[int]:
-        """Token ids. `special`: markers in the text become their own tokens; `add_special`: BOS as the model asks."""
+    def tokenize(self, text: str, *, special: bool = True) -> list[int]:
+        """Token ids, without a BOS. `special`: markers in the text become their own tokens."""
         raw = text.encode()
         room = len(raw) + 8
         while True:
             tokens = (llama_cpp.llama_token * room)()
-            count = llama_cpp.llama_tokenize(self.vocab, raw, len(raw), tokens, room, add_special, special)
+            count = llama_cpp.llama_tokenize(self.vocab, raw, len(raw), tokens, room, False, special)
             if count >= 0:
                 return list(tokens[:count])
             room = -count
 
     def prompt(self, messages: Sequence[dict[str, str]]) -> list[int]:
-        """Token ids of the rendered messages; BOS is added where the model wants it and the template has none.
+        """Token ids of the rendered messages, nothing added: what the template writes is what the model learnt from.
 
         A marker that a message spells out stays text: it can neither end a turn nor open another.
         """
         if any(marker in message["content"] for message in messages for marker in self.markers):
             return self._guarded(messages)
-        text = self.render(messages)
-        return self.tokenize(text, add_special=not text.startswith(self._bos))
+        return self.tokenize(self.render(messages))
 
     def _guarded(self, messages: Sequence[dict[str, str]]) -> list[int]:
         """The same with each content cut out of the rendered text and tokenized for itself, as plain text."""
         held = [{**message, "content": f"\ue000{i}\ue001"} for i, message in enumerate(messages)]
         parts = re.split("\ue000([0-9]+)\ue001", self.render(held))
-        tokens = self.tokenize(parts[0], add_special=not parts[0].startswith(self._bos))
+        tokens = self.tokenize(parts[0])
         for i, after in zip(parts[1::2], parts[2::2], strict=True):
             tokens += self.tokenize(messages[int(i)]["content"], special=False) + self.tokenize(after)
         return tokens
@@ -131,12 +130,6 @@ class Model:
     def markers(self) -> tuple[str, ...]:
         """How the vocabulary spells its control tokens."""
         return tuple(self.text_of(t) for t in range(self.n_vocab) if llama_cpp.llama_vocab_is_control(self.vocab, t))
-
-    @cached_property
-    def _bos(self) -> str:
-        """What a text begins with that opens itself; '\0' where the vocabulary has no BOS."""
-        bos = llama_cpp.llama_vocab_bos(self.vocab)
-        return self.text_of(bos) if bos >= 0 else "\0"
 
     def piece(self, token: int, first: bool = False) -> bytes:
         """Bytes of a token as text, markers as nothing. SentencePiece opens a text with a space: `first` drops it."""
