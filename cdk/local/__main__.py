@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
+import http.client
 import importlib
 import json
 import os
@@ -22,6 +24,15 @@ from .engine import port_free
 from .settings import REPO, Twin, python
 
 NEEDED_BYTES = 8 * 1024**3
+INPUTS = (
+    "cdk/*.py",
+    "cdk.json",
+    "pyproject.toml",
+    "requirements/*",
+    "functions/**/*",
+    "shared/**/*",
+    "training_containers/**/*",
+)
 START_S = 90.0
 STOP_S = 20.0
 
@@ -72,22 +83,48 @@ def up(twin: Twin) -> dict[str, Any]:
     os.replace(part, twin.record)
     if pid := process.running(twin):
         os.kill(pid, signal.SIGHUP)
+    _await_api(twin)
     return record
 
 
+def _await_api(twin: Twin) -> None:
+    """The first answer of the gateway: its function is warm for the first person too."""
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        connection = http.client.HTTPConnection("127.0.0.1", twin.api_port, timeout=40)
+        with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
+            connection.request("GET", "/")
+            if connection.getresponse().status != 503:
+                return
+        time.sleep(0.1)
+    raise CannotStart(f"The API does not answer at {twin.api_url}; {twin.logs} says why.")
+
+
+def _inputs_hash() -> str:
+    """Of everything that the assembly is made from: what has not changed is not synthesized again."""
+    digest = hashlib.sha256()
+    for pattern in INPUTS:
+        for path in sorted(p for p in REPO.glob(pattern) if p.is_file() and "__pycache__" not in p.parts):
+            digest.update(path.relative_to(REPO).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
 def _synthesize(twin: Twin) -> subprocess.Popen[bytes]:
-    """In a process of its own: Node's kernel is heavy and not needed afterwards. MILLRACE_APP names another app."""
+    """In a process of its own: Node's kernel is heavy and not needed afterwards."""
     twin.logs.mkdir(parents=True, exist_ok=True)
-    app = os.environ.get("MILLRACE_APP", "cdk.app")
+    made, wanted = twin.assembly / "inputs.sha256", _inputs_hash()
+    if made.is_file() and made.read_text() == wanted:
+        return subprocess.Popen([python(), "-c", ""])
     code = (
-        "import importlib, sys, pathlib; importlib.import_module(sys.argv[1]).synth('local', pathlib.Path(sys.argv[2]))"
+        "import sys, pathlib; from cdk.app import synth; made = pathlib.Path(sys.argv[1]);"
+        "synth('local', made); (made / 'inputs.sha256').write_text(sys.argv[2])"
     )
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPO), str(REPO / "shared")])}
     env["JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION"] = "1"
     shutil.rmtree(twin.assembly, ignore_errors=True)
     with (twin.logs / "synth.log").open("wb") as log:
         return subprocess.Popen(
-            [python(), "-c", code, app, str(twin.assembly)], cwd=REPO, env=env, stdout=log, stderr=log
+            [python(), "-c", code, str(twin.assembly), wanted], cwd=REPO, env=env, stdout=log, stderr=log
         )
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from .aws import client
+from .engine import save_now
 from .sagemaker.container import images_file
 from .settings import ACCOUNT, Twin
 
@@ -116,7 +117,7 @@ def deploy(twin: Twin, assembly: Assembly) -> dict[str, str]:
     """Create or update the stack; its outputs. The same assembly twice changes nothing."""
     _bootstrap(twin)
     _publish(twin, assembly)
-    images_file(twin).write_text(json.dumps(assembly.images(), indent=1))
+    _note_images(twin, assembly)
     body = json.dumps(runnable(assembly.template()))
     s3, cloudformation = client(twin, "s3"), client(twin, "cloudformation")
     key = f"{assembly.stack_name}.template.json"
@@ -134,7 +135,9 @@ def deploy(twin: Twin, assembly: Assembly) -> dict[str, str]:
     except ClientError as error:
         if "No updates are to be performed" not in str(error):
             raise DeployFailed(str(error)) from error
-    return _outputs(cloudformation, assembly.stack_name)
+    outputs = _outputs(cloudformation, assembly.stack_name)
+    save_now(twin.aws_port)
+    return outputs
 
 
 def _status(cloudformation: Any, name: str) -> str | None:
@@ -163,6 +166,13 @@ def _first_reason(cloudformation: Any, name: str) -> str:
         return "no events"
     failed = [e for e in events if e["ResourceStatus"].endswith("_FAILED")]
     return "; ".join(f"{e['LogicalResourceId']}: {e.get('ResourceStatusReason', '')}" for e in reversed(failed))
+
+
+def _note_images(twin: Twin, assembly: Assembly) -> None:
+    """The tags of earlier deployments stay: their endpoints serve on."""
+    path = images_file(twin)
+    known = json.loads(path.read_text()) if path.is_file() else {}
+    path.write_text(json.dumps(known | assembly.images(), indent=1))
 
 
 def _bucket(twin: Twin) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -31,7 +33,11 @@ class Engine:
         """Returns when it answers. It ends with this process, however this one ends."""
         twin.state.mkdir(parents=True, exist_ok=True)
         twin.logs.mkdir(parents=True, exist_ok=True)
+        temporary = twin.state / "tmp"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
         env = clean_env(
+            TMPDIR=str(temporary),
             PYTHONPATH=str(REPO),
             GATEWAY_PORT=str(twin.aws_port),
             STATE_DIR=str(twin.state / "aws"),
@@ -91,6 +97,14 @@ def healthy(port: int) -> bool:
         return False
     finally:
         connection.close()
+
+
+def save_now(port: int) -> None:
+    """What has changed in the embedded AWS is on disk when this returns."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    with contextlib.closing(connection):
+        connection.request("POST", "/_twin/save")
+        connection.getresponse().read()
 
 
 def port_free(port: int) -> bool:

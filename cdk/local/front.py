@@ -18,6 +18,7 @@ from .settings import Twin
 MAX_REQUEST_BYTES = 10 * 1024 * 1024
 MAX_EVENT_BYTES = 6 * 1024 * 1024
 MAX_REPLY_BYTES = 6 * 1024 * 1024
+DISCARDED_BYTES = 1 << 28
 TIMEOUT_S = 30.0
 KEY_HEADER = "x-api-key"
 DROPPED = {"host", "connection", "keep-alive", "transfer-encoding", "te", "upgrade", "content-length"}
@@ -53,7 +54,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         length = int(self.headers.get("Content-Length") or 0)
         if length > MAX_REQUEST_BYTES or _event_bytes(length, self.headers.get("Content-Type", "")) > MAX_EVENT_BYTES:
-            self.close_connection = True
+            self._discard(length)
             self._say(413, "Request Entity Too Large")
             return
         if self.headers.get("Transfer-Encoding"):
@@ -61,6 +62,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._say(411, "Length Required")
             return
         self._exchange(self.rfile.read(length))
+
+    def _discard(self, length: int) -> None:
+        """Read what is sent anyway: a client that is still writing would see a broken pipe and not the answer."""
+        self.close_connection = True
+        left = min(length, DISCARDED_BYTES)
+        while left > 0 and (chunk := self.rfile.read(min(left, 1 << 20))):
+            left -= len(chunk)
 
     def _exchange(self, body: bytes) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self.server.twin.aws_port, timeout=TIMEOUT_S)

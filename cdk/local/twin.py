@@ -64,12 +64,15 @@ class Running:
         self.front = Front(twin)
         self.engine: Engine | None = None
         self._restarts: list[float] = []
+        self._serving: list[Server | Front] = []
 
     def start(self) -> None:
         self.server.start()
+        self._serving.append(self.server)
         self.engine = Engine.start(self.twin, self.server.port)
         self.sagemaker.endpoints.resume()
         self.front.start()
+        self._serving.append(self.front)
         self.read_outputs()
         ready_file(self.twin).touch()
 
@@ -99,12 +102,15 @@ class Running:
             log.error("%s", error)
 
     def stop(self) -> None:
+        self.stopping.set()
         ready_file(self.twin).unlink(missing_ok=True)
-        self.front.shutdown()
         self.sagemaker.shut_down()
         if self.engine is not None:
             self.engine.stop()
-        self.server.shutdown()
+        for server in self._serving:
+            server.shutdown()
+        self.server.server_close()
+        self.front.server_close()
         pid_file(self.twin).unlink(missing_ok=True)
 
 

@@ -38,13 +38,15 @@ def main() -> None:
 
     from ministack import app
 
-    from . import forward, functions, persistence, queues, training
+    from . import events, forward, functions, persistence, queues, resources, training
 
     functions.install()
     queues.install()
+    events.install()
+    resources.install()
     training.install(inner_port)
-    persistence.install(save_s)
-    app.app = forward.wrap(app.app, inner_port)
+    saver = persistence.install(save_s)
+    app.app = forward.wrap(app.app, inner_port, saver.save_now)
     app.main()
 
 

@@ -27,10 +27,18 @@ def is_sagemaker(scope: Scope) -> bool:
     return any(name == b"x-amz-target" and value.startswith(b"SageMaker.") for name, value in scope["headers"])
 
 
-def wrap(app: App, port: int) -> App:
+SAVE_PATH = "/_twin/save"
+"""POST: what changed is on disk when the answer comes."""
+
+
+def wrap(app: App, port: int, save: Callable[[], None]) -> App:
     async def routed(scope: Scope, receive: Receive, send: Send) -> None:
         if is_sagemaker(scope):
             await _forward(port, scope, receive, send)
+        elif scope["type"] == "http" and scope["path"] == SAVE_PATH:
+            await asyncio.to_thread(save)
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
         else:
             await app(scope, receive, send)
 

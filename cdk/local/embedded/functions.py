@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import json
 import os
 import queue
 import shutil
@@ -17,6 +18,8 @@ from typing import Any
 
 from . import worker
 
+_DIED = "Worker process died"
+"""What ministack says of a process that ended in the middle; Lambda calls it Runtime.ExitError."""
 KEPT_VERSIONS = 24
 """Unpacked assets that stay on disk, the last used first."""
 
@@ -34,13 +37,29 @@ def install() -> None:
     lambda_runtime.Worker._drain_stderr_bounded = _log_of_invocation
     inner = lambda_svc._execute_function_warm
     lambda_svc._execute_function_warm = lambda *args: _with_error(inner(*args))
+    reply = lambda_svc.lambda_execute_result_to_api_proxy_response
+    lambda_svc.lambda_execute_result_to_api_proxy_response = lambda result: _behind_an_api(result, reply)
 
 
 def _with_error(result: dict[str, Any]) -> dict[str, Any]:
     body = result.get("body")
     if isinstance(body, dict) and worker.FAILED in body:
         return {"body": body[worker.FAILED], "error": True, "log": result.get("log", "")}
+    if isinstance(body, dict) and body.get("errorMessage") == _DIED:
+        return {**result, "body": {"errorType": "Runtime.ExitError", "errorMessage": "Runtime exited"}}
     return result
+
+
+def _behind_an_api(result: dict[str, Any], reply: Any) -> Any:
+    """An HTTP API tells its callers nothing of why a function failed, or that it is at its limit."""
+    if result.get("throttle"):
+        return _said(503, "Service Unavailable"), None
+    return (_said(500, "Internal Server Error"), None) if result.get("error") else reply(result)
+
+
+def _said(status: int, message: str) -> dict[str, Any]:
+    headers = {"Content-Type": "application/json"}
+    return {"statusCode": status, "headers": headers, "body": json.dumps({"message": message})}
 
 
 def _log_of_invocation(self: Any, *_: Any) -> str:

@@ -97,7 +97,7 @@ def _number(path: Path) -> int:
     return int(path.suffix[1:])
 
 
-def install(save_s: float) -> None:
+def install(save_s: float) -> Saver:
     """Hook into ministack before it starts: load -> replay -> save from then on."""
     from ministack import app
     from ministack.services import dynamodb
@@ -115,6 +115,7 @@ def install(save_s: float) -> None:
         saver.start()
 
     app._load_persisted_state = load_and_go_on
+    return saver
 
 
 def _replay(dynamodb: Any, journal: Journal) -> None:
@@ -162,6 +163,7 @@ class Saver:
         self.every_s = every_s
         self._seen: dict[str, str] = {}
         self._due: dict[str, float] = {}
+        self._lock = threading.Lock()
 
     @property
     def alive(self) -> Path:
@@ -175,9 +177,16 @@ class Saver:
         if since is not None:
             resend(since)
         while True:
-            self.save()
+            with self._lock:
+                self.save()
             self.alive.touch()
             time.sleep(self.every_s)
+
+    def save_now(self) -> None:
+        """Everything that changed, rested or not."""
+        with self._lock:
+            self._due.clear()
+            self.save()
 
     def save(self) -> None:
         for name, get_state in self.app._build_persistence_save_dict().items():

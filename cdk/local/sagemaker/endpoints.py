@@ -342,9 +342,10 @@ def _model_error(status: int, text: str, name: str) -> AwsError:
 
 
 def _read(server: Server, log: LogStream) -> None:
-    for line in server.container.output:
-        server.last_lines.append(line.strip())
-        log.write(line)
+    with server.container.output as lines:
+        for line in lines:
+            server.last_lines.append(line.strip())
+            log.write(line)
     log.close()
 
 

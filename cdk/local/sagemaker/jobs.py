@@ -323,11 +323,12 @@ class _Run(threading.Thread):
         wanted = [
             (d["Name"], re.compile(d["Regex"])) for d in request["AlgorithmSpecification"].get("MetricDefinitions", [])
         ]
-        for line in running.output:
-            log.write(line)
-            for name, pattern in wanted:
-                if found := pattern.search(line):
-                    self._metrics[name] = float(found.group(1))
+        with running.output as lines:
+            for line in lines:
+                log.write(line)
+                for name, pattern in wanted:
+                    if found := pattern.search(line):
+                        self._metrics[name] = float(found.group(1))
 
     def _note_metrics(self) -> None:
         now = time.time()
