@@ -54,9 +54,10 @@ _HARD_NEGATIONS = frozenset(
 )
 _SOFT_NEGATIONS = frozenset(
     """fail fails failed failing lack lacks lacked lacking unable refuse refuses refused refusing hardly scarcely rarely
-    seldom barely avoid avoids avoided avoiding absent absence missing except stop stops stopped prevent prevents
-    prevented false unlikely unclear unknown unchanged unaffected unavailable unnecessary impossible insufficient incorrect
-    incomplete instead""".split()
+    seldom barely avoid avoids avoided avoiding absent absence missing
+    except stop stops stopped prevent prevents
+    prevented false unlikely unclear unknown unchanged unaffected unavailable unnecessary impossible insufficient
+    incorrect     incomplete instead""".split()
 )
 _SIGNALS = sorted(_HARD_NEGATIONS | _SOFT_NEGATIONS | q.NUMBER_WORDS)
 _CAPITAL = re.compile(r"(?<![\w'’])[^\W\d_a-zß-öø-ÿ]\w*(?:['’&-]\w+)*|\b[a-z]+[A-Z]\w*")

@@ -1,5 +1,7 @@
-"""Texts that tests and calibration share. All were written for this repository, in two manners: as a chat model writes by
-default, and as people write when nobody edits them. They are few and of one hand: what is measured on them is no promise.
+"""Texts that tests and calibration share.
+
+All were written for this repository, in two manners: as a chat model writes by default, and as people write when nobody
+edits them. They are few and of one hand: what is measured on them is no promise.
 """
 
 from __future__ import annotations
@@ -11,127 +13,175 @@ AI_TEXTS = [path.read_text(encoding="utf-8") for path in sorted(EXAMPLES.glob("*
 """The ten texts of docs/examples.md."""
 
 MACHINE_LIKE = [
-    "In today's rapidly evolving landscape, artificial intelligence is transforming the way businesses operate. It is not "
-    "just about efficiency; it's about innovation. By leveraging data-driven insights, organizations can streamline "
-    "operations, enhance customer experiences, and unlock new opportunities for growth. Moreover, these technologies "
-    "foster a culture of continuous improvement. Ultimately, embracing change is crucial for long-term success.",
-    "Effective communication plays a pivotal role in building strong relationships. It enables individuals to express "
-    "their needs, resolve conflicts, and foster mutual understanding. Furthermore, active listening is essential for "
-    "meaningful dialogue. By cultivating empathy, patience, and openness, people can navigate complex conversations with "
-    "confidence. In conclusion, communication is the cornerstone of every successful relationship.",
-    "Climate change represents one of the most pressing challenges of our time. Its effects are far-reaching, impacting "
-    "ecosystems, economies, and communities worldwide. Addressing this multifaceted issue requires collaboration, "
-    "innovation, and commitment. Additionally, governments must implement robust policies to mitigate emissions. Together, "
-    "we can pave the way for a more sustainable, resilient, and equitable future.",
-    "Regular exercise offers numerous benefits for both physical and mental health. It improves cardiovascular function, "
-    "strengthens muscles, and boosts overall mood. Furthermore, it helps individuals manage stress and enhance sleep "
-    "quality. It is important to note that consistency is key. By incorporating even small amounts of activity into your "
-    "daily routine, you can embark on a journey toward a healthier lifestyle.",
-    "Travel is more than just visiting new places; it is a transformative experience that broadens our horizons. From "
-    "vibrant cities to serene landscapes, each destination offers a unique tapestry of culture, history, and tradition. "
-    "Moreover, travel fosters empathy by exposing us to diverse perspectives. Whether you're a seasoned explorer or a "
-    "first-time adventurer, the world is full of endless possibilities.",
-    "Education is a powerful tool for empowering individuals and transforming societies. It equips learners with the "
-    "knowledge, skills, and confidence needed to thrive in an ever-changing world. Additionally, education promotes "
-    "critical thinking and fosters innovation. However, access remains a significant challenge in many regions. Ensuring "
-    "inclusive, equitable, and high-quality education is therefore paramount.",
-    "Our platform provides a comprehensive suite of tools designed to streamline your workflow. With an intuitive "
-    "interface, powerful automation, and seamless integrations, you can focus on what truly matters. Whether you're a "
-    "startup or an enterprise, our solution scales with your needs. Experience the difference today and unlock your "
-    "team's full potential.",
-    "Leadership is not merely about authority — it is about inspiring others to achieve a shared vision. Great leaders "
-    "demonstrate integrity, resilience, and empathy. They foster collaboration, encourage innovation, and empower their "
-    "teams to excel. Moreover, they recognize that failure is an essential part of growth. Ultimately, leadership is a "
-    "journey of continuous learning.",
-    "Time management is a crucial skill in both personal and professional contexts. By prioritizing tasks, setting clear "
-    "goals, and minimizing distractions, individuals can significantly enhance their productivity. Furthermore, effective "
-    "planning reduces stress and promotes a healthier work-life balance. It is worth noting that flexibility is equally "
-    "important, as unexpected challenges may arise.",
-    "The novel delves into themes of identity, memory, and belonging. Through its intricate narrative, the author weaves a "
-    "rich tapestry of emotions that resonates with readers. The protagonist's journey serves as a powerful metaphor for "
-    "self-discovery. Additionally, the vivid imagery underscores the delicate balance between hope and despair. It stands "
-    "as a testament to the enduring power of storytelling.",
-    "Sustainable agriculture is essential for ensuring food security in the coming decades. It encompasses a wide range of "
-    "practices, including crop rotation, precision irrigation, and integrated pest management. These approaches not only "
-    "enhance productivity but also protect biodiversity. Furthermore, they contribute to the resilience of rural "
-    "communities. In summary, sustainable agriculture offers a pathway to a more secure future.",
-    "Blockchain technology has emerged as a groundbreaking innovation with the potential to revolutionize various "
-    "industries. By providing a decentralized, transparent, and secure framework, it facilitates trust among parties. "
-    "Moreover, smart contracts automate processes and reduce costs. However, challenges such as scalability and "
-    "regulation must be addressed in order to realize its full potential.",
+    "In today's rapidly evolving landscape, artificial intelligence is transforming the way businesses operate. "
+    "It is not just about efficiency; it's about innovation. By leveraging data-driven insights, organizations "
+    "can streamline operations, enhance customer experiences, and unlock new opportunities for growth. Moreover, "
+    "these technologies foster a culture of continuous improvement. Ultimately, embracing change is crucial for "
+    "long-term success.",
+    "Effective communication plays a pivotal role in building strong relationships. It enables individuals to "
+    "express their needs, resolve conflicts, and foster mutual understanding. Furthermore, active listening is "
+    "essential for meaningful dialogue. By cultivating empathy, patience, and openness, people can navigate "
+    "complex conversations with confidence. In conclusion, communication is the cornerstone of every successful "
+    "relationship.",
+    "Climate change represents one of the most pressing challenges of our time. Its effects are far-reaching, "
+    "impacting ecosystems, economies, and communities worldwide. Addressing this multifaceted issue requires "
+    "collaboration, innovation, and commitment. Additionally, governments must implement robust policies to "
+    "mitigate emissions. Together, we can pave the way for a more sustainable, resilient, and equitable future.",
+    "Regular exercise offers numerous benefits for both physical and mental health. It improves cardiovascular "
+    "function, strengthens muscles, and boosts overall mood. Furthermore, it helps individuals manage stress and "
+    "enhance sleep quality. It is important to note that consistency is key. By incorporating even small amounts "
+    "of activity into your daily routine, you can embark on a journey toward a healthier lifestyle.",
+    "Travel is more than just visiting new places; it is a transformative experience that broadens our horizons. "
+    "From vibrant cities to serene landscapes, each destination offers a unique tapestry of culture, history, and"
+    " tradition. Moreover, travel fosters empathy by exposing us to diverse perspectives. Whether you're a "
+    "seasoned explorer or a first-time adventurer, the world is full of endless possibilities.",
+    "Education is a powerful tool for empowering individuals and transforming societies. It equips learners with "
+    "the knowledge, skills, and confidence needed to thrive in an ever-changing world. Additionally, education "
+    "promotes critical thinking and fosters innovation. However, access remains a significant challenge in many "
+    "regions. Ensuring inclusive, equitable, and high-quality education is therefore paramount.",
+    "Our platform provides a comprehensive suite of tools designed to streamline your workflow. With an intuitive"
+    " interface, powerful automation, and seamless integrations, you can focus on what truly matters. Whether "
+    "you're a startup or an enterprise, our solution scales with your needs. Experience the difference today and "
+    "unlock your team's full potential.",
+    "Leadership is not merely about authority — it is about inspiring others to achieve a shared vision. Great "
+    "leaders demonstrate integrity, resilience, and empathy. They foster collaboration, encourage innovation, and"
+    " empower their teams to excel. Moreover, they recognize that failure is an essential part of growth. "
+    "Ultimately, leadership is a journey of continuous learning.",
+    "Time management is a crucial skill in both personal and professional contexts. By prioritizing tasks, "
+    "setting clear goals, and minimizing distractions, individuals can significantly enhance their productivity. "
+    "Furthermore, effective planning reduces stress and promotes a healthier work-life balance. It is worth "
+    "noting that flexibility is equally important, as unexpected challenges may arise.",
+    "The novel delves into themes of identity, memory, and belonging. Through its intricate narrative, the author"
+    " weaves a rich tapestry of emotions that resonates with readers. The protagonist's journey serves as a "
+    "powerful metaphor for self-discovery. Additionally, the vivid imagery underscores the delicate balance "
+    "between hope and despair. It stands as a testament to the enduring power of storytelling.",
+    "Sustainable agriculture is essential for ensuring food security in the coming decades. It encompasses a wide"
+    " range of practices, including crop rotation, precision irrigation, and integrated pest management. These "
+    "approaches not only enhance productivity but also protect biodiversity. Furthermore, they contribute to the "
+    "resilience of rural communities. In summary, sustainable agriculture offers a pathway to a more secure "
+    "future.",
+    "Blockchain technology has emerged as a groundbreaking innovation with the potential to revolutionize various"
+    " industries. By providing a decentralized, transparent, and secure framework, it facilitates trust among "
+    "parties. Moreover, smart contracts automate processes and reduce costs. However, challenges such as "
+    "scalability and regulation must be addressed in order to realize its full potential.",
 ]
 
 HUMAN_TEXTS = [
-    "The bus was late again. I stood there with Mrs. Kowalski's cat in a cardboard box, and the cat had opinions about "
-    "it. Twenty minutes. When the 14 finally came the driver looked at the box, looked at me, and said animals ride free "
-    "but not ones that swear. So we walked. It's two miles to the vet and she yelled the whole way, past the school, past "
-    "the butcher, past a wedding.",
-    "We shipped the parser on Tuesday and broke it on Wednesday. My fault: I'd assumed nobody puts tabs in a filename. "
-    "Somebody in Oslo does, four thousand times. The fix is one line and the test for it is thirty, which tells you "
-    "something about where I should have started. Anyway, 2.3.1 is out. If you pinned 2.3.0, unpin it.",
-    "I am not going to pretend the soup was good. My grandmother made it with bones she'd bargained for, and I made it "
-    "with a cube. But the kitchen smelled right for about ten minutes, and my brother came down and asked, without "
-    "looking at me, whether there was any bread.",
-    "Thanks for the draft. Two things. First, the budget in section 3 doesn't add up: I get 41,200, not 42,100, so "
-    "somebody swapped digits. Second, can we lose the bit about synergy? The council will laugh at us. Otherwise fine, "
-    "send it. I'm out Thursday, back Friday after lunch if the ferry runs.",
-    "It rained all of May. By the second week the lower field was a pond with fence posts in it, and the heron that used "
-    "to come once a month was there every morning, standing where the beans should have been. Dad said herons know "
-    "something. He didn't say what. We planted late, on the ridge, and got about half.",
-    "The court's reasoning here is thin. It cites Barlow for the idea that notice can be implied, but Barlow had a signed "
-    "receipt; this tenant had a flyer under the door, maybe. Nobody checked. If a flyer is notice then so is shouting, "
-    "and I doubt the legislature meant shouting.",
-    "Look, the hotel is fine. Beds are clean, the shower takes a while to get hot, breakfast is eggs or eggs. What you're "
-    "paying for is the terrace. Go up there at six with a beer and watch the swifts come in under the bridge. There's a "
-    "man who sells figs by the church on Saturdays. Buy the small ones.",
-    "Q: why not just use a queue? A: we did, for a year. Messages arrived twice, which we knew, and sometimes out of "
-    "order, which we also knew, and once they arrived eleven days late, which nobody had told us was possible. Now it's "
-    "a table and a cron job. Ugly. Hasn't paged anyone since March.",
-    "My first boss never wrote anything down. He'd walk over, tap the bench twice, and say the number of the part he "
-    "wanted, and if you asked him to repeat it he would, once, slower and louder. I learned 600 part numbers that way. I "
-    "still know most of them. They don't make the machine anymore.",
-    "Dear Ruth, the parcel came, minus one jar. The other two survived because you wrapped them in your awful scarf, "
-    "which I am keeping. Peter has started school and hates it with great energy. He says the teacher smells of glue. I "
-    "met her; she does. Write when the baby comes, or have Sam write, or just send the scarf's sister.",
-    "Results were mixed. The coated samples lasted longer than we expected (a median of 212 hours, against 140 for the "
-    "bare ones), but three of the twenty failed in the first hour and we don't know why. Under the microscope two of "
-    "those show a scratch near the edge. The third looks perfect. I'd want fifty more before I said anything in public.",
-    "Some people say you can't teach timing. I think you can, but only by letting somebody be bad at it in front of you "
-    "for a long while. I watched Lena tell the same joke every night for a month. Around the third week she stopped "
-    "hurrying. That was it, that was the whole lesson, and neither of us said a word about it.",
-    "The committee approved the plan 5 to 2. Mr. Hale, who voted no, said the road would flood as it did in 1998; the "
-    "engineer said the new culvert is twice as wide. Residents of Mill Lane asked about noise and were told to expect "
-    "eight months of it. Work starts in April if the money comes.",
-    "Install it, run it once with no arguments, and read what it prints. Most of the questions I get are answered there. "
-    "If it says 'permission denied' you ran it as the wrong user. If it says nothing at all, that's a bug and I want to "
-    "hear about it, with the version and your shell. Zsh people: yes, I know.",
-    "Whales sleep, but not the way we do. Half the brain stays up to mind the breathing while the other half rests, and "
-    "then they trade. A tired sperm whale hangs in the water like a post. Divers who have seen a group of them say it's "
-    "like swimming into a church, and also that you should leave before one wakes.",
-    "I've been asked to say something useful about grants, so here it is: apply early, and call the office. A person "
-    "answers. She has read four hundred of these and she will tell you, if you're polite, which question everyone gets "
-    "wrong. It's number nine. They want the total, not the yearly figure.",
+    "The bus was late again. I stood there with Mrs. Kowalski's cat in a cardboard box, and the cat had opinions "
+    "about it. Twenty minutes. When the 14 finally came the driver looked at the box, looked at me, and said "
+    "animals ride free but not ones that swear. So we walked. It's two miles to the vet and she yelled the whole "
+    "way, past the school, past the butcher, past a wedding.",
+    "We shipped the parser on Tuesday and broke it on Wednesday. My fault: I'd assumed nobody puts tabs in a "
+    "filename. Somebody in Oslo does, four thousand times. The fix is one line and the test for it is thirty, "
+    "which tells you something about where I should have started. Anyway, 2.3.1 is out. If you pinned 2.3.0, "
+    "unpin it.",
+    "I am not going to pretend the soup was good. My grandmother made it with bones she'd bargained for, and I "
+    "made it with a cube. But the kitchen smelled right for about ten minutes, and my brother came down and "
+    "asked, without looking at me, whether there was any bread.",
+    "Thanks for the draft. Two things. First, the budget in section 3 doesn't add up: I get 41,200, not 42,100, "
+    "so somebody swapped digits. Second, can we lose the bit about synergy? The council will laugh at us. "
+    "Otherwise fine, send it. I'm out Thursday, back Friday after lunch if the ferry runs.",
+    "It rained all of May. By the second week the lower field was a pond with fence posts in it, and the heron "
+    "that used to come once a month was there every morning, standing where the beans should have been. Dad said "
+    "herons know something. He didn't say what. We planted late, on the ridge, and got about half.",
+    "The court's reasoning here is thin. It cites Barlow for the idea that notice can be implied, but Barlow had "
+    "a signed receipt; this tenant had a flyer under the door, maybe. Nobody checked. If a flyer is notice then "
+    "so is shouting, and I doubt the legislature meant shouting.",
+    "Look, the hotel is fine. Beds are clean, the shower takes a while to get hot, breakfast is eggs or eggs. "
+    "What you're paying for is the terrace. Go up there at six with a beer and watch the swifts come in under the"
+    " bridge. There's a man who sells figs by the church on Saturdays. Buy the small ones.",
+    "Q: why not just use a queue? A: we did, for a year. Messages arrived twice, which we knew, and sometimes out"
+    " of order, which we also knew, and once they arrived eleven days late, which nobody had told us was "
+    "possible. Now it's a table and a cron job. Ugly. Hasn't paged anyone since March.",
+    "My first boss never wrote anything down. He'd walk over, tap the bench twice, and say the number of the part"
+    " he wanted, and if you asked him to repeat it he would, once, slower and louder. I learned 600 part numbers "
+    "that way. I still know most of them. They don't make the machine anymore.",
+    "Dear Ruth, the parcel came, minus one jar. The other two survived because you wrapped them in your awful "
+    "scarf, which I am keeping. Peter has started school and hates it with great energy. He says the teacher "
+    "smells of glue. I met her; she does. Write when the baby comes, or have Sam write, or just send the scarf's "
+    "sister.",
+    "Results were mixed. The coated samples lasted longer than we expected (a median of 212 hours, against 140 "
+    "for the bare ones), but three of the twenty failed in the first hour and we don't know why. Under the "
+    "microscope two of those show a scratch near the edge. The third looks perfect. I'd want fifty more before I "
+    "said anything in public.",
+    "Some people say you can't teach timing. I think you can, but only by letting somebody be bad at it in front "
+    "of you for a long while. I watched Lena tell the same joke every night for a month. Around the third week "
+    "she stopped hurrying. That was it, that was the whole lesson, and neither of us said a word about it.",
+    "The committee approved the plan 5 to 2. Mr. Hale, who voted no, said the road would flood as it did in 1998;"
+    " the engineer said the new culvert is twice as wide. Residents of Mill Lane asked about noise and were told "
+    "to expect eight months of it. Work starts in April if the money comes.",
+    "Install it, run it once with no arguments, and read what it prints. Most of the questions I get are answered"
+    " there. If it says 'permission denied' you ran it as the wrong user. If it says nothing at all, that's a bug"
+    " and I want to hear about it, with the version and your shell. Zsh people: yes, I know.",
+    "Whales sleep, but not the way we do. Half the brain stays up to mind the breathing while the other half "
+    "rests, and then they trade. A tired sperm whale hangs in the water like a post. Divers who have seen a group"
+    " of them say it's like swimming into a church, and also that you should leave before one wakes.",
+    "I've been asked to say something useful about grants, so here it is: apply early, and call the office. A "
+    "person answers. She has read four hundred of these and she will tell you, if you're polite, which question "
+    "everyone gets wrong. It's number nine. They want the total, not the yearly figure.",
 ]
+
+OLD_PROSE = [
+    # Declaration of Independence, 1776
+    "We hold these truths to be self-evident, that all men are created equal, that they are endowed by their "
+    "Creator with certain unalienable Rights, that among these are Life, Liberty and the pursuit of Happiness. "
+    "That to secure these rights, Governments are instituted among Men, deriving their just powers from the "
+    "consent of the governed.",
+    # Jane Austen, Pride and Prejudice, 1813
+    "It is a truth universally acknowledged, that a single man in possession of a good fortune, must be in want "
+    "of a wife. However little known the feelings or views of such a man may be on his first entering a "
+    "neighbourhood, this truth is so well fixed in the minds of the surrounding families, that he is considered "
+    "as the rightful property of some one or other of their daughters.",
+    # Charles Darwin, On the Origin of Species, 1859
+    "When on board H.M.S. Beagle, as naturalist, I was much struck with certain facts in the distribution of the "
+    "inhabitants of South America, and in the geological relations of the present to the past inhabitants of that"
+    " continent. These facts seemed to me to throw some light on the origin of species, that mystery of "
+    "mysteries, as it has been called by one of our greatest philosophers.",
+    # Abraham Lincoln, Gettysburg, 1863
+    "Four score and seven years ago our fathers brought forth on this continent, a new nation, conceived in "
+    "Liberty, and dedicated to the proposition that all men are created equal. Now we are engaged in a great "
+    "civil war, testing whether that nation, or any nation so conceived and so dedicated, can long endure. We are"
+    " met on a great battle-field of that war.",
+    # Henry David Thoreau, Walden, 1854
+    "I went to the woods because I wished to live deliberately, to front only the essential facts of life, and "
+    "see if I could not learn what it had to teach, and not, when I came to die, discover that I had not lived. I"
+    " did not wish to live what was not life, living is so dear; nor did I wish to practise resignation, unless "
+    "it was quite necessary.",
+    # Adam Smith, The Wealth of Nations, 1776
+    "It is not from the benevolence of the butcher, the brewer, or the baker, that we expect our dinner, but from"
+    " their regard to their own interest. We address ourselves, not to their humanity but to their self-love, and"
+    " never talk to them of our own necessities but of their advantages.",
+    # William Strunk, The Elements of Style, 1918
+    "Vigorous writing is concise. A sentence should contain no unnecessary words, a paragraph no unnecessary "
+    "sentences, for the same reason that a drawing should have no unnecessary lines and a machine no unnecessary "
+    "parts. This requires not that the writer make all his sentences short, or that he avoid all detail and treat"
+    " his subjects only in outline, but that every word tell.",
+    # Herman Melville, Moby-Dick, 1851
+    "Call me Ishmael. Some years ago, never mind how long precisely, having little or no money in my purse, and "
+    "nothing particular to interest me on shore, I thought I would sail about a little and see the watery part of"
+    " the world. It is a way I have of driving off the spleen and regulating the circulation.",
+]
+"""Formal prose in the public domain, by other hands: held out of every fit."""
 
 FAITHFUL_PAIRS = [
     (
-        "In conclusion, the company was able to achieve revenue of $1,000,000 in 2023, which was an increase of five "
-        "percent. It is important to note that Maria Lopez did not approve the second payment.",
+        "In conclusion, the company was able to achieve revenue of $1,000,000 in 2023, which was an increase of "
+        "five percent. It is important to note that Maria Lopez did not approve the second payment.",
         "Revenue reached $1 million in 2023, up 5%. Maria Lopez didn't approve the second payment.",
     ),
     (
-        "Furthermore, the meeting will take place on March 5, 2024 at 3:00 pm in Berlin. We are not able to change the "
-        "date.",
+        "Furthermore, the meeting will take place on March 5, 2024 at 3:00 pm in Berlin. We are not able to "
+        "change the date.",
         "The meeting is on 5 March 2024 at 15:00 in Berlin. We can't change the date.",
     ),
     (
-        "There are twenty-five participants, and the majority of them are from Canada. They utilize a 3-km track on a "
-        "daily basis.",
+        "There are twenty-five participants, and the majority of them are from Canada. They utilize a 3-km track "
+        "on a daily basis.",
         "There are 25 participants, most of them from Canada. They use a 3 km track every day.",
     ),
     (
-        "The report, which was written by Dr. Chen, states that “growth will slow” and that 10 to 20% of the stores may "
-        "close.",
+        "The report, which was written by Dr. Chen, states that “growth will slow” and that 10 to 20% of the "
+        "stores may close.",
         "Dr. Chen's report says that “growth will slow” and that 10–20% of the stores may close.",
     ),
     (
@@ -139,12 +189,13 @@ FAITHFUL_PAIRS = [
         "The tool is fast and free. It stores no data.",
     ),
     (
-        "One of the key advantages is that users do not need to install anything. Simply open https://app.example.com in "
-        "your browser.",
+        "One of the key advantages is that users do not need to install anything. Simply open "
+        "https://app.example.com in your browser.",
         "Users don't need to install anything. Open https://app.example.com in your browser.",
     ),
     (
-        "Several studies have demonstrated this effect [3, 4]. According to Smith et al. (2020), it lasts for two weeks.",
+        "Several studies have demonstrated this effect [3, 4]. According to Smith et al. (2020), it lasts for two"
+        " weeks.",
         "Several studies show this effect [3, 4]. Smith et al. (2020) say it lasts 2 weeks.",
     ),
     (
@@ -152,8 +203,8 @@ FAITHFUL_PAIRS = [
         "Take breaks. Technology can't replace rest, and people who never stop burn out.",
     ),
     (
-        "First and foremost, I would like to thank the three reviewers. Secondly, the two changes that they suggested "
-        "have been made.",
+        "First and foremost, I would like to thank the three reviewers. Secondly, the two changes that they "
+        "suggested have been made.",
         "First, thank you to the three reviewers. Both changes they suggested have been made.",
     ),
     (
@@ -169,8 +220,8 @@ FAITHFUL_PAIRS = [
         "The NASA team did a great job on Monday.",
     ),
     (
-        "Businesses must adapt in order to survive. Leveraging data is crucial. Companies that fail to do so will lose "
-        "half of their customers.",
+        "Businesses must adapt in order to survive. Leveraging data is crucial. Companies that fail to do so will"
+        " lose half of their customers.",
         "Businesses must adapt to survive, and that means using data. Those that don't will lose half their customers.",
     ),
     (
@@ -182,7 +233,8 @@ FAITHFUL_PAIRS = [
         "Ask {{RED:the name of the patient}} about the pain. It started three days ago.",
     ),
     (
-        "Moreover, the temperature should be kept between 20 and 25 degrees, and it must not fall below −5 °C at night.",
+        "Moreover, the temperature should be kept between 20 and 25 degrees, and it must not fall below −5 °C at "
+        "night.",
         "Keep the temperature between 20 and 25 degrees; it must not fall below −5 °C at night.",
     ),
 ]

@@ -7,8 +7,8 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from millrace.text.faithfulness import KINDS, Violation, verify
+
 from tests.millrace.text.samples import AI_TEXTS, FAITHFUL_PAIRS, HUMAN_TEXTS, MACHINE_LIKE, PLANTED
 
 
@@ -32,15 +32,18 @@ def test_a_text_is_faithful_to_itself_with_other_white_space(text: str) -> None:
 
 
 EQUAL = [
-    ("It costs 1,000 dollars.", "It costs $1000."), ("We met on 5 March 2024.", "We met on March 5th, 2024."),
-    ("We met on 2024-03-05 here.", "We met on March 5, 2024 here."), ("It took one hundred and two days.", "It took 102 days."),
+    ("It costs 1,000 dollars.", "It costs $1000."),
+    ("We met on 5 March 2024.", "We met on March 5th, 2024."),
+    ("We met on 2024-03-05 here.", "We met on March 5, 2024 here."),
+    ("It took one hundred and two days.", "It took 102 days."),
     ("He earns $5k now.", "He earns $5,000 now."), ("It is 1.50 long.", "It is 1.5 long."),
     ("A 30-minute walk helps.", "A walk of thirty minutes helps."), ("It's 5 percent.", "It is 5%."),
     ("We do not know.", "We don't know."), ("She is unable to come.", "She cannot come."),
     ("He said “it works.”", "He said “it works”."), ("The U.S. team won it.", "The U.S. team won it all."),
     ("It grew by half.", "It grew by 50%."), ("Therefore, dogs bark.", "Dogs bark."),
     ("It starts at 3:00 PM.", "It starts at 15:00."), ("Acme's plan is good.", "The plan of Acme is good."),
-    ("Growth was twofold, or 2x.", "Growth was twofold, or 2 times."), ("The results of Smith (2020) hold.", "Smith (2020) holds."),
+    ("Growth was twofold, or 2x.", "Growth was twofold, or 2 times."),
+    ("The results of Smith (2020) hold.", "Smith (2020) holds."),
 ]  # fmt: skip
 
 
@@ -62,13 +65,18 @@ def test_any_two_texts_get_an_answer_and_equal_ones_none(one: str, two: str) -> 
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.integers(1, 10**7), st.sampled_from(["We sold {} units.", "It costs ${}.", "About {}% of it.", "It is {} km long."]))
+@given(
+    st.integers(1, 10**7),
+    st.sampled_from(["We sold {} units.", "It costs ${}.", "About {}% of it.", "It is {} km long."]),
+)
 def test_any_number_that_changes_is_found(value: int, frame: str) -> None:
     assert verify(frame.format(value), frame.format(f"{value:,}")) == []
     assert [v.kind for v in verify(frame.format(value), frame.format(value + 1))].count("number") >= 1
 
 
-@pytest.mark.parametrize("unit", ["(Ab, ", "[1, ", "“a", '"a ', "`a", "{{RED:", "not ", "1/", "1.", "A ", "a@", "www.", "$1", "Jan 1 "])
+@pytest.mark.parametrize(
+    "unit", ["(Ab, ", "[1, ", "“a", '"a ', "`a", "{{RED:", "not ", "1/", "1.", "A ", "a@", "www.", "$1", "Jan 1 "]
+)
 def test_repetition_of_any_opener_takes_linear_time(unit: str) -> None:
     def seconds(count: int) -> float:
         text = unit * count

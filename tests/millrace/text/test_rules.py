@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from millrace.errors import InvalidInput
 from millrace.text.blocks import blocks
 from millrace.text.engine import make_kit, rewrite_block
 from millrace.text.faithfulness import verify
 from millrace.text.ruledata import STRENGTHS, TONES, Rule, rules
 from millrace.text.rules import rewrite
+
 from tests.millrace.text.samples import AI_TEXTS, FAITHFUL_PAIRS, HUMAN_TEXTS
 
 SETTINGS = [(strength, tone) for strength in STRENGTHS for tone in TONES]
@@ -45,9 +45,7 @@ def test_every_phrase_of_every_rule_can_fire() -> None:
     for rule in rules():
         for phrase, new in rule.phrases:
             kit = make_kit((rule,), rule.tones[0])
-            following = f" {min(rule.before)}" if rule.before else " plain"
-            if rule.before == frozenset({"."}) or "." in rule.before and not following.strip().isalpha():
-                following = ""
+            following = f" {min(rule.before - {'.'}, default='plain')}" if rule.before else " plain"
             if rule.at == "sentence":
                 text = f"Rain fell. {phrase.capitalize()}. Rain fell."
             elif rule.at == "start":
@@ -136,7 +134,9 @@ def test_hostile_input_gets_an_answer(text: str) -> None:
 
 
 pieces = st.sampled_from([phrase for rule in rules() for phrase, _ in rule.phrases])
-words = st.sampled_from("The road — and a, an honest user. “In order to” `x` 5 km $3 not Anna's it is ; \n \n\n - # 1. (".split(" "))
+words = st.sampled_from(
+    "The road — and a, an honest user. “In order to” `x` 5 km $3 not Anna's it is ; \n \n\n - # 1. (".split(" ")
+)
 soup = st.lists(st.one_of(pieces, words, st.text(max_size=6)), max_size=40).map(" ".join)
 
 
