@@ -84,7 +84,6 @@ MANIFEST: Final = "manifest.json"
 """Written last, in MODEL: a result without it is not a result."""
 STRATEGY: Final = "strategy"
 """The hyperparameter that says which of a container's entries runs."""
-MAX_RUNTIME: Final = "max_runtime_s"
 
 MODEL_FORMATS: Final = ("adapter", "hf", "gguf", "evaluation", "cnn")
 

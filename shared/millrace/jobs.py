@@ -61,6 +61,8 @@ class Job:
     started_by: str
     """`policy`, or `person`."""
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    max_runtime_s: int | None = None
+    """Of each container; None: what its strategy says."""
     progress: Mapping[str, Any] = field(default_factory=dict)
     gates: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None

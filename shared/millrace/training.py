@@ -43,6 +43,7 @@ class Training:
         strategy: str = "lora-sft",
         hyperparameters: Mapping[str, Any] | None = None,
         model_name: str = DEFAULT_MODEL_NAME,
+        max_runtime_s: int | None = None,
     ) -> Job:
         """Somebody asks for a training on all usable pairs. A repeat with the same id finds the first one."""
         settled = find(strategy).settle(hyperparameters or {})
@@ -60,6 +61,7 @@ class Training:
             created_at=stamp(),
             started_by="person",
             hyperparameters=settled,
+            max_runtime_s=max_runtime_s,
         )
         if not self.jobs.create(tenant, job, self.corpus.claiming(tenant, counts)):
             try:
@@ -262,7 +264,7 @@ class Pipeline:
             checkpoint_path=self.store.uri(tenant.prefix("jobs", job.id, "checkpoints", stage) + "/"),
             instance_type=self.settings.instance_type or str(resources["instance_type"]),
             volume_gb=int(resources["volume_gb"]),
-            max_runtime_s=int(resources["max_runtime_s"]),
+            max_runtime_s=min(int(resources["max_runtime_s"]), job.max_runtime_s or _NO_LIMIT_S),
         )
 
     def _stage_key(self, tenant: Tenant, job: Job, stage: str) -> str:
@@ -282,6 +284,7 @@ class Pipeline:
         return Fit.of(orjson.loads(line)["source"] for line in lines)
 
 
+_NO_LIMIT_S = 28 * 24 * 3600  # what SageMaker itself allows
 _OPEN = (JobState.PENDING, JobState.QUEUED, JobState.RUNNING)
 
 

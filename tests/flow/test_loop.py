@@ -100,6 +100,12 @@ def test_a_training_that_fails_ends_as_failed_with_one_sentence(turning: Turning
     assert turning.api.get(f"/api/models/{job['model_id']}")["state"] == "failed"
 
 
+def test_a_training_that_hangs_is_stopped_at_its_limit_and_says_so(turning: Turning) -> None:
+    """J8."""
+    job = turning.job(_begin(turning, 102, max_runtime_s=3), "failed")
+    assert "time limit" in job["error"]
+
+
 def test_a_cancelled_job_ends_within_seconds_and_its_work_with_it(turning: Turning) -> None:
     """J8."""
     id = _begin(turning, 102)
@@ -142,8 +148,8 @@ def test_stopped_in_the_middle_of_a_training_it_goes_on_and_ends_once(turning: T
     assert len(ours) == 1
 
 
-def _begin(turning: Turning, seed: int) -> str:
-    return str(turning.api.post("/api/training-jobs", {"hyperparameters": {"seed": seed}})["id"])
+def _begin(turning: Turning, seed: int, **more: object) -> str:
+    return str(turning.api.post("/api/training-jobs", {"hyperparameters": {"seed": seed}, **more})["id"])
 
 
 def _status(sagemaker: object, name: str) -> str:

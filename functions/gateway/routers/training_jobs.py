@@ -22,6 +22,9 @@ class Request(BaseModel):
     strategy: str = Field("lora-sft", max_length=64)
     hyperparameters: dict[str, Any] = Field(default_factory=dict)
     model_name: str = Field(DEFAULT_MODEL_NAME, max_length=32)
+    max_runtime_s: int | None = Field(
+        None, ge=1, le=28 * 24 * 3600, description="Of each container; it is stopped then."
+    )
 
 
 class Job(BaseModel):
@@ -50,8 +53,8 @@ def create(
     request: Request, caller: Operator, idempotency_key: Annotated[str | None, Header(max_length=255)] = None
 ) -> Job:
     job_id = _derived(caller.id, idempotency_key) if idempotency_key else fresh_id("j")
-    training = parts.training(settings)
-    return _shown(training.begin(caller, job_id, request.strategy, request.hyperparameters, request.model_name))
+    asked = request.model_dump()
+    return _shown(parts.training(settings).begin(caller, job_id, **asked))
 
 
 @router.get("/api/training-jobs", summary="Training jobs, newest first")
