@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import urlsplit
 
 import boto3
@@ -24,6 +25,8 @@ from millrace.access import Access, fresh_key
 from millrace.contract import Tier
 from millrace.tenants import Tenant
 from moto import mock_aws
+from moto.sagemaker.exceptions import ValidationError
+from moto.sagemaker.responses import SageMakerResponse
 
 ENV = {
     "AWS_ACCESS_KEY_ID": "test",
@@ -94,7 +97,7 @@ def served() -> Iterator[Served]:
     """Fresh storage and the gateway on a free port; gone afterwards."""
     before = {name: os.environ.get(name) for name in ENV}
     os.environ.update({name: value for name, value in ENV.items() if name.startswith("AWS") or before[name] is None})
-    with mock_aws():
+    with mock_aws(), patch.object(SageMakerResponse, "stop_training_job", _no_such_job, create=True):
         server = _Server()
         server.served = Served(f"http://127.0.0.1:{server.server_address[1]}", DEMO)
         server.demo_key = _stand_up(server.served.settings)
@@ -107,6 +110,11 @@ def served() -> Iterator[Served]:
             server.server_close()
             for name, value in before.items():
                 os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _no_such_job(response: Any) -> None:
+    """moto lacks StopTrainingJob; this is what SageMaker says where no container runs."""
+    raise ValidationError("Requested resource not found.")
 
 
 def _stand_up(settings: Any) -> str:

@@ -66,8 +66,11 @@ function joined(parts) {
   const out = [];
   let [gone, come] = ["", ""];
   const flush = () => {
-    if (gone) out.push({ kind: "del", text: gone });
-    if (come) out.push({ kind: "ins", text: come });
+    const blank = gone && come ? gone.match(/\s*$/)[0] : ""; // a blank that both end with was not changed
+    const shared = blank && come.endsWith(blank) ? blank.length : 0;
+    if (gone) out.push({ kind: "del", text: gone.slice(0, gone.length - shared) });
+    if (come) out.push({ kind: "ins", text: come.slice(0, come.length - shared) });
+    if (shared) out.push({ kind: "same", text: blank });
     [gone, come] = ["", ""];
   };
   parts.forEach((part, at) => {
@@ -84,5 +87,5 @@ function joined(parts) {
     }
   });
   flush();
-  return out;
+  return out.filter((part) => part.text);
 }

@@ -59,4 +59,4 @@ def test_a_whole_page_of_text_is_compared_at_once(console: Watched) -> None:
     )
 
     assert same >= 700
-    assert took_ms < 1000
+    assert took_ms < 5000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.console import stage
@@ -27,7 +28,8 @@ def test_a_rewrite_is_shown_with_its_changes_scores_and_reasons(console: Watched
     readability = page.get_by_role("row", name="Readability")
     expect(readability.get_by_role("cell")).to_have_count(3)
     answer = api.corpus.page(api.tenant, 1, None)[0][0]
-    expect(readability.get_by_role("cell").nth(0)).to_have_text(f"{answer.scores['before']['readability']:g}")
+    told = [float(readability.get_by_role("cell").nth(at).inner_text()) for at in (0, 1)]
+    assert told == pytest.approx([answer.scores[side]["readability"] for side in ("before", "after")], abs=0.01)
     expect(page.get_by_text("rules answered and its rewrite verified.")).to_be_visible()
     expect(page.get_by_text(answer.id)).to_be_visible()
     expect(page.locator("#announcer")).to_have_text("The rewrite is ready. rules answered.")

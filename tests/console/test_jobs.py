@@ -52,6 +52,7 @@ def test_a_job_is_cancelled_after_a_question(console: Watched, api: Served) -> N
     page.get_by_role("button", name="Cancel it").click()
 
     expect(page.get_by_text("Cancelled by request.").first).to_be_visible()
+    expect(page.get_by_role("alert")).to_have_count(0)
     assert api.jobs.get(api.tenant, "jone").state is JobState.CANCELLED
 
 
