@@ -83,7 +83,7 @@ def health(entry: Entry, timeout_s: float, reach: Reach) -> Health:
 
 
 def _client(entry: Entry, timeout_s: float, reach: Reach) -> Any:
-    sdk = reach.sdk("anthropic", timeout_s)
+    sdk = reach.sdk(entry, "anthropic", timeout_s)
     return reach.client(
         "anthropic",
         entry,

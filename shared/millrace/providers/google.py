@@ -73,7 +73,7 @@ def health(entry: Entry, timeout_s: float, reach: Reach) -> Health:
 
 
 def _client(entry: Entry, timeout_s: float, reach: Reach) -> Any:
-    sdk = reach.sdk("google.genai", timeout_s)
+    sdk = reach.sdk(entry, "google.genai", timeout_s)
 
     def build(key: str, url: str, http: Any) -> Any:
         options = sdk.types.HttpOptions(base_url=url, httpx_client=http)

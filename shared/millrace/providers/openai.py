@@ -79,7 +79,7 @@ def health(entry: Entry, timeout_s: float, reach: Reach) -> Health:
 
 
 def _client(entry: Entry, timeout_s: float, reach: Reach) -> Any:
-    sdk = reach.sdk("openai", timeout_s)
+    sdk = reach.sdk(entry, "openai", timeout_s)
     return reach.client(
         "openai",
         entry,

@@ -96,8 +96,9 @@ class Reach:
                 self._clients[at] = build(secret.reveal() if secret else "none", url, http)
             return self._clients[at]
 
-    def sdk(self, name: str, timeout_s: float) -> Any:
+    def sdk(self, entry: Entry, name: str, timeout_s: float) -> Any:
         """A module imported when it is first needed; Unavailable when that takes all the time there is."""
+        self.key(entry)  # without a key nothing is worth seconds of importing
         if name in self._loaded:
             return import_module(name)
         from ..egress import in_time

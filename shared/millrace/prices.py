@@ -1,0 +1,63 @@
+"""What a call cost, from its real token counts. Pure: row, counts and time in; genai-prices is data of the package.
+
+The price list knows bands of context, cached tokens and dates; where it does not know the model, or the row pins its
+price, the row's own prices hold. Every charge says which, and of what version, so that it can be computed again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from .catalogue import Entry
+from .providers import PROVIDERS, Completion
+
+
+@dataclass(frozen=True)
+class Charge:
+    cost_usd: float
+    basis: str
+    """`genai-prices <version>` or `catalogue`."""
+    estimated: bool = False
+    """The counts are not the provider's own."""
+
+
+def charge(entry: Entry, completion: Completion, at: datetime | None = None) -> Charge:
+    """Cost of one completion at a time, now where none is given."""
+    estimated = bool(completion.flags)
+    listed = _listed(entry, completion, at or datetime.now(UTC))
+    if listed is not None:
+        return Charge(listed, f"genai-prices {_version()}", estimated)
+    return Charge(entry.cost_usd(completion.input_tokens, completion.output_tokens), "catalogue", estimated)
+
+
+def forecast_usd(entry: Entry, input_tokens: int, output_tokens: int) -> float:
+    """For choosing and reserving, before the call: from the row alone, so that it costs nothing to ask."""
+    return entry.cost_usd(input_tokens, output_tokens)
+
+
+def _listed(entry: Entry, completion: Completion, at: datetime) -> float | None:
+    price_list = PROVIDERS[entry.provider].price_list
+    if entry.pinned_price or price_list is None:
+        return None
+    from genai_prices import Usage, calc_price  # 0.3 s of CPU, once, after the answer is there
+
+    usage: Any = Usage(
+        input_tokens=completion.input_tokens,
+        output_tokens=completion.output_tokens,
+        cache_read_tokens=completion.cached_tokens or None,
+    )
+    try:
+        found = calc_price(usage, entry.wire_name, provider_id=price_list, genai_request_timestamp=at)
+        return float(found.total_price)
+    except (LookupError, ValueError):
+        return None
+
+
+@cache
+def _version() -> str:
+    from genai_prices import __version__
+
+    return __version__
