@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 # --- tenants and keys -------------------------------------------------------------------------------------------------
 TENANT_PATTERN: Final = re.compile(r"^[a-z][a-z0-9-]{2,31}$")
@@ -92,6 +92,16 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _measured(figures: Any) -> Any:
+    """JSON has no NaN: a figure that came to nothing travels as null, and was still measured."""
+    if not isinstance(figures, dict):
+        return figures
+    return {name: float("nan") if value is None else value for name, value in figures.items()}
+
+
+Figures = Annotated[dict[str, float], BeforeValidator(_measured)]
+
+
 class Progress(_Frozen):
     """One line on stdout while a container works."""
 
@@ -105,14 +115,14 @@ class Progress(_Frozen):
     accuracy: float | None = None
     best: float | None = None
     eta_s: float | None = None
-    metrics: dict[str, float] = Field(default_factory=dict)
+    metrics: Figures = Field(default_factory=dict)
 
 
 class Metrics(_Frozen):
     """The last line of a container that succeeded."""
 
     type: Literal["metrics"] = "metrics"
-    metrics: dict[str, float]
+    metrics: Figures
 
 
 class ManifestFile(_Frozen):
@@ -129,7 +139,7 @@ class Manifest(_Frozen):
     """One of MODEL_FORMATS."""
     strategy: str
     files: list[ManifestFile]
-    metrics: dict[str, float]
+    metrics: Figures
     hyperparameters: dict[str, Any]
     """The final values, after defaults, advice and the out-of-memory ladder."""
     source_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
