@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.fakes import LONG
+from tests.fakes import LONG, FakeSageMaker
 
 settings.register_profile(
     "millrace", deadline=None, derandomize=not LONG, suppress_health_check=list(HealthCheck), database=None
@@ -43,14 +42,23 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 
 @pytest.fixture
-def embedded(environment: dict[str, str]) -> Iterator[dict[str, str]]:
+def sagemaker(monkeypatch: pytest.MonkeyPatch) -> FakeSageMaker:
+    """In place of moto's, which stops and updates nothing."""
+    from millrace import aws
+
+    fake = FakeSageMaker()
+    monkeypatch.setattr(aws, "sagemaker", lambda: fake)
+    return fake
+
+
+@pytest.fixture
+def embedded(environment: dict[str, str], sagemaker: FakeSageMaker) -> Iterator[dict[str, str]]:
     """moto with our table, buckets and state machine; one lock round the table, or its races would prove nothing."""
-    import boto3
     from moto import mock_aws
 
     _lock_moto()
     with mock_aws():
-        _make(boto3, environment)
+        _make(environment)
         yield environment
 
 
@@ -72,9 +80,11 @@ def _lock_moto() -> None:
     DynamoHandler.call_action = call_action  # type: ignore[method-assign]
 
 
-def _make(boto3: Any, environment: dict[str, str]) -> None:
+def _make(environment: dict[str, str]) -> None:
+    from millrace import aws  # its clients stay from test to test; moto stands behind each of them
+
     names = ("pk", "sk", "list_pk", "list_sk")
-    boto3.client("dynamodb").create_table(
+    aws.dynamodb().create_table(
         TableName=environment["MILLRACE_TABLE"],
         BillingMode="PAY_PER_REQUEST",
         AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in names],
@@ -87,13 +97,13 @@ def _make(boto3: Any, environment: dict[str, str]) -> None:
             }
         ],
     )
-    s3 = boto3.client("s3")
+    s3 = aws.s3()
     for name in ("MILLRACE_DATA_BUCKET", "MILLRACE_DROP_BUCKET"):
         s3.create_bucket(Bucket=environment[name])
         s3.put_bucket_versioning(Bucket=environment[name], VersioningConfiguration={"Status": "Enabled"})
     definition = '{"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}'
     role = "arn:aws:iam::123456789012:role/states"
-    boto3.client("stepfunctions").create_state_machine(name="train", definition=definition, roleArn=role)
+    aws.stepfunctions().create_state_machine(name="train", definition=definition, roleArn=role)
 
 
 def _schema(hash: str, range: str) -> list[dict[str, str]]:

@@ -10,7 +10,6 @@ from functions.steps.common import settings, subject
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     deployment = parts.deployment(settings)
-    tenant, job_id, _ = subject(event)
     if event["action"] == "start":
-        return {"endpoint": deployment.start(tenant, job_id)}
-    return {"status": deployment.check(tenant, job_id)}
+        return {"endpoint": deployment.start(*subject(event))}
+    return {"status": deployment.check(*subject(event))}

@@ -20,14 +20,14 @@ class Deployment:
     serving: Serving
     catalogue: Catalogue
 
-    def start(self, tenant: Tenant, job_id: str) -> str:
+    def start(self, tenant: Tenant, job_id: str, attempt: int) -> str:
         """The endpoint's name; it comes up meanwhile."""
-        job, model = self._subject(tenant, job_id)
+        job, model = self._subject(tenant, job_id, attempt)
         return self.serving.start(tenant, model, self.pipeline.model_uri(tenant, job))
 
-    def check(self, tenant: Tenant, job_id: str) -> Status:
+    def check(self, tenant: Tenant, job_id: str, attempt: int) -> Status:
         """Where the endpoint stands; once it serves, the version is active and the catalogue knows it."""
-        _, model = self._subject(tenant, job_id)
+        _, model = self._subject(tenant, job_id, attempt)
         status, reason = self.serving.status(tenant, model)
         if status == "failed":
             raise DeploymentFailed(f"The endpoint of {model.id} did not come up: {reason}.")
@@ -50,10 +50,8 @@ class Deployment:
             ),
         )
 
-    def _subject(self, tenant: Tenant, job_id: str) -> tuple[Job, Model]:
-        job = self.pipeline.jobs.get(tenant, job_id)
-        if job.state.final:
-            raise Conflict(f"Training job {job_id} is {job.state}: its version is not deployed.")
+    def _subject(self, tenant: Tenant, job_id: str, attempt: int) -> tuple[Job, Model]:
+        job = self.pipeline.working(tenant, job_id, attempt)
         if job.model_id is None:
             raise Conflict(f"Training job {job_id} has no model version to deploy.")
         return job, self.pipeline.registry.get(tenant, job.model_id)

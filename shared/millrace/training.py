@@ -166,7 +166,7 @@ class Pipeline:
 
     def gate(self, tenant: Tenant, job_id: str, attempt: int, subject: Subject) -> Verdict:
         """Judge the evaluation's or the GGUF's figures; the whole report is stored and its figures shown."""
-        job = self._working(tenant, job_id, attempt)
+        job = self.working(tenant, job_id, attempt)
         manifest = self.manifest(tenant, job, "evaluate" if subject == "adapter" else "gguf")
         active = self.registry.active(tenant, job.model_name)
         same_split = active is not None and active.lineage.get("snapshot_id") == job.snapshot_id
@@ -180,7 +180,7 @@ class Pipeline:
 
     def register(self, tenant: Tenant, job_id: str, attempt: int) -> Model:
         """The version becomes ready: figures, artifacts with their hashes, lineage and where it holds."""
-        job = self._working(tenant, job_id, attempt)
+        job = self.working(tenant, job_id, attempt)
         if job.model_id is None:
             raise Conflict(f"Training job {job_id} has no model version to register.")
         manifests = {stage: self.manifest(tenant, job, stage) for stage in ("train", "evaluate", "gguf")}
@@ -235,7 +235,7 @@ class Pipeline:
         except ValueError as error:
             raise Corrupt(f"The {stage} container's {MANIFEST} is not one: {error}") from error
 
-    def _working(self, tenant: Tenant, job_id: str, attempt: int) -> Job:
+    def working(self, tenant: Tenant, job_id: str, attempt: int) -> Job:
         """The job, while this attempt of it is the one that works. Conflict for one that is over."""
         job = self.jobs.get(tenant, job_id)
         if job.state.final or job.attempt != attempt:
