@@ -13,7 +13,7 @@ from millrace.tenants import Role, Tenant
 def tenant(request: Request) -> Tenant:
     """401 where the event bears no verified tenant."""
     event: dict[str, Any] = request.scope.get("aws.event") or {}
-    told = event.get("requestContext", {}).get("authorizer", {}).get("lambda") or {}
+    told = ((event.get("requestContext") or {}).get("authorizer") or {}).get("lambda") or {}
     if not told.get("tenant"):
         raise HTTPException(401, "Send your key as x-api-key or as a bearer token.")
     roles = frozenset(Role(role) for role in str(told.get("roles", "")).split(",") if role)

@@ -50,6 +50,18 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_middleware(Border)
+    described = app.openapi
+    app.openapi = lambda: _as_problems(described())  # type: ignore[method-assign]
+
+
+def _as_problems(described: dict[str, Any]) -> dict[str, Any]:
+    """FastAPI adds application/json to every response with a model; ours that are problems are nothing else."""
+    for methods in described["paths"].values():
+        for operation in methods.values():
+            for response in operation["responses"].values():
+                if "application/problem+json" in response.get("content", {}):
+                    response["content"].pop("application/json", None)
+    return described
 
 
 def answer(status: int, code: str, title: str, detail: str, **more: Any) -> JSONResponse:
@@ -77,7 +89,9 @@ def _invalid(request: Request, error: Exception) -> JSONResponse:
 
 def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
-    return answer(error.status_code, "http", str(error.detail), f"{request.method} {request.url.path}: {error.detail}")
+    told = answer(error.status_code, "http", str(error.detail), f"{request.method} {request.url.path}: {error.detail}")
+    told.headers.update(error.headers or {})  # Allow of a 405
+    return told
 
 
 class Border:

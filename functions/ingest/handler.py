@@ -10,11 +10,11 @@ from typing import Any
 import orjson
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
-from millrace.errors import InvalidInput
+from millrace.errors import InvalidInput, MillraceError
 from millrace.intake import Dropped
 from millrace.policies import training_policy
 from millrace.settings import Ingest
-from millrace.tenants import of_drop_key
+from millrace.tenants import Tenant, of_drop_key
 
 from functions import parts
 from functions.observability import logger
@@ -37,6 +37,15 @@ def _record(record: SQSRecord) -> None:
     except InvalidInput as error:
         logger.warning("object outside of every tenant's drop folder", reason=str(error))
         return
+    try:
+        _collect(tenant, dropped)
+    except MillraceError as error:
+        # Powertools keeps the record for another try and says nothing about why.
+        logger.warning("drop not collected", drop_id=dropped.id, error=type(error).__name__, reason=str(error))
+        raise
+
+
+def _collect(tenant: Tenant, dropped: Dropped) -> None:
     report = parts.intake(settings).collect(tenant, dropped)
     if report is not None:
         logger.info("drop collected", drop_id=dropped.id, accepted=report.accepted, rejected=report.rejected)

@@ -26,7 +26,7 @@ def index() -> Response:
 
 @router.get("/console/{name}")
 def file(name: str) -> Response:
-    path = FILES / name
-    if path.parent != FILES or path.suffix not in TYPES or not path.is_file():
+    path = next((path for path in FILES.iterdir() if path.name == name and path.suffix in TYPES), None)
+    if path is None:
         raise HTTPException(404, "There is no such file.")
     return Response(path.read_bytes(), media_type=TYPES[path.suffix], headers=HEADERS)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from fastapi import APIRouter
+from millrace.errors import MillraceError
 from millrace.feedback import Feedback, give
 from millrace.policies import training_policy
+from millrace.tenants import Tenant
 from pydantic import BaseModel, Field
 
 from functions import parts
@@ -27,12 +29,21 @@ class Response(BaseModel):
     """What the correction became; absent for a rating."""
 
 
+def _train_if_due(caller: Tenant) -> None:
+    """The correction is stored: whatever keeps the training from starting is not the caller's to hear."""
+    try:
+        policy = training_policy(parts.table(settings), caller, settings.train_threshold)
+        job = parts.training(settings).begin_if_due(caller, policy.threshold, policy.strategy)
+    except MillraceError as error:
+        logger.warning("training is due and could not begin", error=type(error).__name__, reason=str(error))
+        return
+    if job is not None:
+        logger.info("training begun by policy", job_id=job.id)
+
+
 @router.post("/api/feedback", summary="Rate or correct an answer; a correction becomes training data")
 def feedback(request: Request, caller: Editor) -> Response:
     point = give(parts.corpus(settings), caller, Feedback(**request.model_dump()))
     if point is not None:
-        policy = training_policy(parts.table(settings), caller, settings.train_threshold)
-        job = parts.training(settings).begin_if_due(caller, policy.threshold, policy.strategy)
-        if job is not None:
-            logger.info("training begun by policy", job_id=job.id)
+        _train_if_due(caller)
     return Response(decision_id=request.decision_id, data_point_id=point.id if point else None)

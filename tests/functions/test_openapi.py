@@ -1,0 +1,93 @@
+"""The description of the API is true: what it promises is answered, and nothing else is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from schemathesis import Case
+from starlette.types import Receive, Scope, Send
+
+from tests.fakes import LONG
+from tests.functions.conftest import ROLES, Api, http_event
+
+
+class BehindTheAuthorizer:
+    """The gateway's application, with the event that Mangum would hand it."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        caller = {"tenant": "acme", "tier": "ENTERPRISE", "roles": ROLES}
+        await self.app({**scope, "aws.event": http_event("GET", "/", caller=caller)}, receive, send)
+
+
+@pytest.fixture
+def schema(embedded: dict[str, str]) -> Any:
+    from functions.gateway.app import app
+
+    return schemathesis.openapi.from_asgi("/openapi.json", BehindTheAuthorizer(app))
+
+
+def test_every_request_gets_an_answer_that_is_documented(schema: Any) -> None:
+    operations = [found.ok() for found in schema.get_all_operations()]
+    assert {operation.label for operation in operations} >= {
+        "POST /api/humanize",
+        "POST /api/feedback",
+        "GET /api/training-data",
+        "POST /api/training-jobs",
+        "GET /api/training-jobs/{id}",
+        "DELETE /api/training-jobs/{id}",
+        "GET /api/models",
+        "GET /api/models/{id}",
+        "GET /api/drops",
+        "GET /api/system/health",
+    }
+    for operation in operations:
+        if operation.path.startswith("/api/"):
+            _fuzz(operation)
+
+
+def _fuzz(operation: Any) -> None:
+    cases = st.one_of(
+        operation.as_strategy(generation_mode=schemathesis.GenerationMode.POSITIVE),
+        operation.as_strategy(generation_mode=schemathesis.GenerationMode.NEGATIVE),
+    )
+
+    @settings(
+        max_examples=200 * LONG or 12,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate],
+        derandomize=not LONG,
+        database=None,
+    )
+    @given(case=cases)
+    def answered(case: Case) -> None:
+        response = case.call()
+        assert response.status_code < 500, f"{case.as_curl_command()}\n{response.text}"
+        case.validate_response(
+            response,
+            excluded_checks=[
+                schemathesis.checks.CHECKS.get_one("ignored_auth"),
+                schemathesis.checks.CHECKS.get_one("positive_data_acceptance"),
+            ],
+        )
+
+    answered()
+
+
+def test_each_route_names_the_problems_that_it_has(embedded: dict[str, str]) -> None:
+    described = Api(None)("GET", "/openapi.json").body
+    for path, methods in described["paths"].items():
+        for method, operation in methods.items():
+            told = operation["responses"]
+            assert {"401", "403", "404", "422", "503"} <= set(told), (method, path)
+            for status, response in told.items():
+                if int(status) >= 400 and (path, status) != ("/api/system/health", "503"):
+                    assert list(response["content"]) == ["application/problem+json"], (method, path, status)
+    assert "HTTPValidationError" not in described["components"]["schemas"]
