@@ -20,7 +20,6 @@ from typing import Any, Literal
 import boto3
 from botocore.exceptions import ClientError, ReadTimeoutError
 from hypothesis import settings
-
 from millrace.artifacts import Store
 from millrace.corpus import Corpus
 from millrace.intake import Intake

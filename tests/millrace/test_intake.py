@@ -246,12 +246,12 @@ def test_the_same_drop_delivered_to_many_workers_at_once_is_collected_once() -> 
 
 
 def test_the_embedded_aws_agrees(embedded: dict[str, str]) -> None:
-    import boto3
+    from millrace import aws
     from millrace.artifacts import Store
     from millrace.corpus import Corpus
     from millrace.table import Table
 
-    s3, table = boto3.client("s3"), Table(boto3.client("dynamodb"), embedded["MILLRACE_TABLE"])
+    s3, table = aws.s3(), Table(aws.dynamodb(), embedded["MILLRACE_TABLE"])
     corpus = Corpus(table, Store(s3, embedded["MILLRACE_DATA_BUCKET"]))
     intake, bucket = Intake(table, corpus, corpus.store, s3), embedded["MILLRACE_DROP_BUCKET"]
     drops = []

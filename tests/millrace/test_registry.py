@@ -60,9 +60,9 @@ def test_many_jobs_at_once_get_one_number_each_without_a_gap() -> None:
 
 
 def test_numbers_hold_on_the_embedded_table_too(embedded: dict[str, str]) -> None:
-    import boto3
+    from millrace import aws
 
-    world = World(dynamo=boto3.client("dynamodb"))
+    world = World(dynamo=aws.dynamodb())
     table = Table(world.dynamo, embedded["MILLRACE_TABLE"])
 
     class Embedded(World):

@@ -48,9 +48,9 @@ def _rows(table: Table) -> list[Any]:
 
 @pytest.mark.usefixtures("embedded")
 def test_the_fake_table_does_what_moto_does(embedded: dict[str, str]) -> None:
-    import boto3
+    from millrace import aws
 
-    real = boto3.client("dynamodb")
+    real = aws.dynamodb()
 
     @examples(40)
     @given(st.lists(st.lists(WRITES, min_size=1, max_size=3, unique_by=lambda w: w.pk), max_size=12))
@@ -148,9 +148,9 @@ def test_parallel_additions_are_all_there() -> None:
 
 
 def test_optimistic_versions_under_threads_lose_nothing(embedded: dict[str, str]) -> None:
-    import boto3
+    from millrace import aws
 
-    table = Table(boto3.client("dynamodb"), embedded["MILLRACE_TABLE"])
+    table = Table(aws.dynamodb(), embedded["MILLRACE_TABLE"])
     table.put({"pk": "a#job#1", "sk": "body", "n": 0})
 
     def raise_by_one(number: int) -> int:
