@@ -70,7 +70,7 @@ def test_nothing_is_fetched_from_elsewhere_and_the_policy_has_no_complaint(conso
         page = console.open(view)
         expect(page.get_by_role("heading", name=view.capitalize(), level=1)).to_be_visible()
     expect(page.locator("li.card").first).to_be_attached()
-    expect(page.get_by_text("API: test")).to_be_attached()
+    expect(page.get_by_text(f"API: {api.settings.stage}")).to_be_attached()
 
     assert fetched and all(url.startswith(f"{api.url}/") for url in fetched)
     assert "default-src 'self'" in page.request.get(api.url).headers["content-security-policy"]

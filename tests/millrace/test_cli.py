@@ -233,7 +233,12 @@ def test_an_unknown_key_and_an_absent_api_are_sentences(run: Run) -> None:
 
 
 def test_the_twin_is_found_from_any_folder_below_it_and_its_key_goes_to_it_alone(tmp_path: Path) -> None:
-    record = {"api_url": "http://127.0.0.1:8080", "aws_endpoint": "http://127.0.0.1:4566", "region": "r", "key": "mr_k"}
+    record = {
+        "api_url": "http://127.0.0.1:8080",
+        "aws_endpoint": "http://127.0.0.1:4566",
+        "region": "r",
+        "demo_key": "mr_k",
+    }
     (tmp_path / ".millrace").mkdir()
     (tmp_path / ".millrace/twin.json").write_text(json.dumps(record))
     below = tmp_path / "a" / "b"

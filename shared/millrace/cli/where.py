@@ -44,7 +44,7 @@ def find(
     here = twin if url.rstrip("/") == str(twin.get("api_url", "")).rstrip("/") else {}
     return Where(
         api=url.rstrip("/"),
-        key=key or env.get("MILLRACE_KEY") or here.get("key"),
+        key=key or env.get("MILLRACE_KEY") or here.get("demo_key"),
         tenant=tenant or env.get("MILLRACE_TENANT") or (here.get("tenant", TWIN_TENANT) if here else None),
         aws_endpoint=env.get("AWS_ENDPOINT_URL") or here.get("aws_endpoint"),
         region=env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or here.get("region"),
