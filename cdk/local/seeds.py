@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from typing import Any
@@ -36,17 +37,19 @@ def _provider_keys(secrets: Any, secret: str) -> None:
 
 
 def _base_model(twin: Twin, s3: Any, bucket: str) -> None:
-    """Every file of the committed weights under base/<name>/, once."""
+    """Every file of the committed weights under base/<name>/, again only when it has changed."""
     folder = twin.containers / "tiny/weights"
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         key = f"base/{BASE}/{path.relative_to(folder).as_posix()}"
-        if _size(s3, bucket, key) != path.stat().st_size:
-            s3.upload_file(str(path), bucket, key)
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        if _stored(s3, bucket, key) != sha256:
+            s3.upload_file(str(path), bucket, key, ExtraArgs={"Metadata": {"sha256": sha256}})
 
 
-def _size(s3: Any, bucket: str, key: str) -> int | None:
+def _stored(s3: Any, bucket: str, key: str) -> str | None:
+    """Hash of the object, as it was noted at its upload."""
     try:
-        return int(s3.head_object(Bucket=bucket, Key=key)["ContentLength"])
+        return str(s3.head_object(Bucket=bucket, Key=key)["Metadata"].get("sha256"))
     except ClientError:
         return None
 

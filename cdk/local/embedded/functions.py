@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import io
 import json
@@ -93,13 +92,9 @@ def _unpack_once(kind: Any, root: Path) -> None:
     kind.__init__ = init
 
 
-_known: dict[int, str] = {}
-
-
 def unpacked(root: Path, code: bytes) -> Path:
     """Folder of an asset's files, made whole or not at all."""
-    digest = _known.setdefault(id(code), base64.urlsafe_b64encode(hashlib.sha256(code).digest())[:22].decode())
-    target = root / digest
+    target = root / hashlib.sha256(code).hexdigest()[:32]
     if not target.is_dir():
         root.mkdir(parents=True, exist_ok=True)
         part = tempfile.mkdtemp(dir=root, prefix=".part-")
