@@ -1,7 +1,7 @@
 """Entry point of every image: `python -m training_containers.common.main <container> [train] [--root DIR]`.
 
-Looks the hyperparameter `strategy` up in the container's strategy.json, fills in the schema's defaults, runs the
-entry and turns every way to fail into one sentence in output/failure and exit status 1.
+Looks the hyperparameter `strategy` up in the container's strategy.json, runs its entry (which puts the given values
+over its defaults) and turns every way to fail into one sentence in output/failure and exit status 1.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Supervised fine-tuning with LoRA: channels `train`, `validation` and `base` in, a PEFT adapter out.
 
-Measured on millrace-tiny, 640 pairs, 2 cores: see docs of `lora-sft` in training_containers/tiny/README.md.
+Measured on millrace-tiny with 651 pairs: five epochs take 55 s of one core, imports and all (more in tiny/README.md).
 It cannot fail in silence: every linear layer is matched or the job ends, the template and its stop token are checked,
 a held-out source among the training rows ends the job, and so does a loss that is not a number.
 """
@@ -101,11 +101,11 @@ def train(job: Job) -> None:
 def advised(wanted: SftSettings, rows: int, width: int) -> SftSettings:
     """The settings with the learning rate and the epochs filled in where they are 0.
 
-    Rate: 2e-4 at width 3,072 (the usual one for LoRA), falling with the width. Epochs: about 6,000 rows seen.
+    Rate: 2e-4 at width 3,072 (the usual one for LoRA), falling with the width. Epochs: about 3,200 rows seen.
     """
     rate = wanted.learning_rate or min(4e-3, 2e-4 * 3072 / width)
     return wanted.model_copy(
-        update={"learning_rate": rate, "epochs": wanted.epochs or max(2, min(30, round(6000 / rows)))}
+        update={"learning_rate": rate, "epochs": wanted.epochs or max(2, min(30, round(3200 / rows)))}
     )
 
 
@@ -215,7 +215,7 @@ def _trainer(
         length_column_name="length",
         bf16=bases.dtype() is torch.bfloat16,
         use_cpu=bases.device() == "cpu",
-        gradient_checkpointing=bases.device() != "cpu",
+        gradient_checkpointing=bases.device() != "cpu",  # TRL's own field; it is on unless told otherwise
         eval_strategy=epochs,
         save_strategy=epochs,
         save_total_limit=2,

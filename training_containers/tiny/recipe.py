@@ -22,7 +22,7 @@ import torch
 from millrace.text.prompt import user_message
 from torch import Tensor
 from torch.nn import functional
-from transformers import LlamaTokenizer, Phi3Config, Phi3ForCausalLM
+from transformers import AutoTokenizer, LlamaTokenizer, Phi3Config, Phi3ForCausalLM
 
 from . import grammar
 
@@ -58,7 +58,7 @@ class Recipe:
 
 
 # --- tokenizer --------------------------------------------------------------------------------------------------------
-def train_tokenizer(recipe: Recipe, out: Path) -> LlamaTokenizer:
+def train_tokenizer(recipe: Recipe, out: Path) -> Any:
     """SentencePiece BPE with byte fallback and the chat markers as control symbols, saved both ways."""
     r = Random(recipe.seed)
     lists = grammar.lists()
@@ -91,7 +91,25 @@ def train_tokenizer(recipe: Recipe, out: Path) -> LlamaTokenizer:
     )
     tokenizer.chat_template = CHAT_TEMPLATE
     tokenizer.save_pretrained(out)
-    return tokenizer
+    settle(out)
+    return AutoTokenizer.from_pretrained(out)
+
+
+def settle(folder: Path) -> None:
+    """Say what the GGUF converter reads, nothing of where the tokenizer was made, and open texts as SentencePiece does.
+
+    Metaspace leaves out the opening space of a text that has one; SentencePiece and llama.cpp never do.
+    """
+    told = json.loads((folder / "tokenizer_config.json").read_text())
+    for name in ("is_local", "local_files_only"):
+        told.pop(name, None)
+    told |= {"add_bos_token": False, "add_eos_token": False, "add_prefix_space": True, "legacy": True}
+    (folder / "tokenizer_config.json").write_text(json.dumps(told, indent=2, sort_keys=True) + "\n")
+    whole = json.loads((folder / "tokenizer.json").read_text())
+    spaces = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
+    whole["normalizer"] = {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}, spaces]}
+    whole["pre_tokenizer"] = None
+    (folder / "tokenizer.json").write_text(json.dumps(whole, indent=2, ensure_ascii=False))
 
 
 # --- data -------------------------------------------------------------------------------------------------------------
@@ -105,7 +123,7 @@ class Markers:
     """Ids from here on are pieces of text; below are control symbols and bytes."""
 
 
-def markers(tokenizer: LlamaTokenizer) -> Markers:
+def markers(tokenizer: Any) -> Markers:
     user, assistant, end, _, pad = (tokenizer.convert_tokens_to_ids(marker) for marker in MARKERS)
     return Markers(user, assistant, end, pad, tokenizer.convert_tokens_to_ids("<0xFF>") + 1)
 
@@ -114,7 +132,7 @@ Pair = tuple[list[int], list[int]]
 """Token ids of the user's message and of the reply, without markers."""
 
 
-def pairs(recipe: Recipe, tokenizer: LlamaTokenizer, r: Random, count: int) -> list[Pair]:
+def pairs(recipe: Recipe, tokenizer: Any, r: Random, count: int) -> list[Pair]:
     examples = [grammar.example(r) for _ in range(count)]
     asked = tokenizer([user_message(e.source, e.cue) for e in examples])["input_ids"]
     replied = tokenizer([e.target for e in examples])["input_ids"]
@@ -163,7 +181,7 @@ def build(recipe: Recipe, m: Markers) -> Phi3ForCausalLM:
         max_position_embeddings=recipe.context,
         original_max_position_embeddings=recipe.context,
         tie_word_embeddings=True,
-        bos_token_id=m.user,
+        bos_token_id=1,
         eos_token_id=m.end,
         pad_token_id=m.pad,
         sliding_window=None,
@@ -182,7 +200,7 @@ def reply_logits(
     return model.lm_head(hidden[at]).float(), labels[:, 1:][at]
 
 
-def train(recipe: Recipe, tokenizer: LlamaTokenizer, out: Path) -> Phi3ForCausalLM:
+def train(recipe: Recipe, tokenizer: Any, out: Path) -> Phi3ForCausalLM:
     """bf16 weights and arithmetic, fp32 masters: AMX does bf16 products eleven times faster than fp32 here."""
     m, r = markers(tokenizer), Random(recipe.seed)
     model = build(recipe, m)
