@@ -21,7 +21,8 @@ MIN_TRAIN_PAIRS = 40
 
 LARGEST = 2**53
 """Beyond it JSON readers disagree about a number."""
-MAX_CHARACTERS, MAX_ITEMS = 4_000, 100
+MAX_CHARACTERS, MAX_ITEMS = 2_500, 100
+"""SageMaker takes no longer value; it travels as JSON."""
 
 _ROOT = Path(__file__).parents[2] / "training_containers"
 _CARRIED = Path(__file__).parent / "strategies.d"
@@ -55,6 +56,8 @@ class Strategy:
             raise InvalidInput(f"{self.name} has no hyperparameter {', '.join(unknown)}; it has {known}.")
         for name, value in given.items():
             _check(self.name, name, value, self.hyperparameters[name])
+            if len(json.dumps(value, ensure_ascii=False)) > MAX_CHARACTERS:
+                raise InvalidInput(f"{self.name}: {name} is over {MAX_CHARACTERS:,} characters as JSON.")
         defaults = {name: schema["default"] for name, schema in self.hyperparameters.items() if "default" in schema}
         return defaults | dict(given)
 

@@ -17,6 +17,7 @@ SCHEMA: dict[str, dict[str, Any]] = {
     "seed": {"type": "integer", "default": 0},
     "name": {"type": "string", "maxLength": 5, "default": ""},
     "kind": {"type": "string", "enum": ["a", "b"], "default": "a"},
+    "long": {"type": "string", "maxLength": 4_000, "default": ""},
     "on": {"type": "boolean", "default": True},
     "limit": {"type": ["integer", "null"], "minimum": 1, "default": None},
     "layers": {"type": "array", "items": {"type": "string", "maxLength": 5}, "default": ["q"]},
@@ -40,6 +41,7 @@ ANYTHING = st.recursive(
         *(("on", value) for value in (1, "true")),
         *(("limit", value) for value in (0, 1.5)),
         *(("layers", value) for value in ("q", ["sixsix"], [1], [["q"]], ["\ud800"], ["q"] * 101)),
+        ("long", "x" * 2_499),
         ("unknown", 1),
     ],
 )

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from millrace.contract import JobState, Tier
+from millrace.datapoints import DataPoint, Origin, content_id
+from millrace.errors import Conflict, InvalidInput, Unavailable
+from millrace.jobs import Job
+from millrace.strategies import MIN_TRAIN_PAIRS
+from millrace.tenants import Tenant
+
+from tests.fakes import FAULTS, Crash, Fault, Plan, World
+
+ACME = Tenant("acme", Tier.ENTERPRISE)
+
+
+def _collected(world: World, start: int, stop: int) -> None:
+    """Usable pairs, stored and counted as a drop does it."""
+    for n in range(start, stop):
+        source, target = f"Moreover text {n}", f"Text {n}"
+        world.corpus.add(ACME, DataPoint(content_id(source, target), Origin.DROP, source, target, "1", f"dr#{n}"))
+    world.table.transact([world.corpus.counting(ACME, stop - start)], op=f"count-{start}-{stop}")
+
+
+def test_a_training_begins_once_however_many_ask_at_once() -> None:
+    world = World()
+    _collected(world, 0, 80)
+
+    with ThreadPoolExecutor(8) as pool:
+        begun = list(pool.map(lambda _: world.training.begin_if_due(ACME, 60), range(16)))
+
+    (job,) = [job for job in begun if job]
+    assert world.states.started == [f"{job.id}-1"] and len(world.jobs.page(ACME, 100, None)[0]) == 1
+    assert world.corpus.counts(ACME).fresh == 0
+    assert world.training.begin_if_due(ACME, 60) is None
+
+
+def test_new_pairs_begin_the_next_training_and_no_pair_is_lost_between() -> None:
+    world = World()
+    _collected(world, 0, 80)
+    first = world.training.begin_if_due(ACME, 60)
+    _collected(world, 80, 130)
+    assert world.training.begin_if_due(ACME, 60) is None
+    _collected(world, 130, 140)
+    second = world.training.begin_if_due(ACME, 60)
+
+    assert first and second and first.id != second.id
+    assert sum(world.corpus.load_snapshot(ACME, second.snapshot_id).rows.values()) == 140
+
+
+@pytest.mark.parametrize("threshold", [0, -1, 81])
+def test_below_the_threshold_or_without_one_nothing_begins(threshold: int) -> None:
+    world = World()
+    _collected(world, 0, 80)
+    assert world.training.begin_if_due(ACME, threshold) is None and not world.states.started
+
+
+def test_too_few_pairs_begin_nothing_and_are_told_to_a_person() -> None:
+    world = World()
+    _collected(world, 0, 20)
+
+    assert world.training.begin_if_due(ACME, 10) is None
+    with pytest.raises(InvalidInput, match=f"at least {MIN_TRAIN_PAIRS} usable pairs .* Drop more pairs"):
+        world.training.begin(ACME, "j1")
+    assert world.corpus.counts(ACME).fresh == 20, "what was not trained on stays new"
+
+
+def test_a_person_begins_a_training_and_a_repeat_finds_it() -> None:
+    world = World()
+    _collected(world, 0, 80)
+
+    first = world.training.begin(ACME, "j1", hyperparameters={"rank": 4})
+    _collected(world, 80, 90)
+    again = world.training.begin(ACME, "j1")
+
+    assert (first.state, first.started_by, first.hyperparameters["rank"]) == (JobState.QUEUED, "person", 4)
+    assert again.id == "j1" and again.snapshot_id == first.snapshot_id and world.states.started == ["j1-1"]
+
+
+def test_two_persons_at_once_get_a_job_each_or_a_conflict_in_words() -> None:
+    world = World()
+    _collected(world, 0, 80)
+
+    def begin(number: int) -> str:
+        try:
+            return world.training.begin(ACME, f"j{number}").id
+        except Conflict as error:
+            return str(error)
+
+    with ThreadPoolExecutor(4) as pool:
+        told = set(pool.map(begin, range(4)))
+
+    jobs = {job.id for job in world.jobs.page(ACME, 100, None)[0]}
+    assert jobs and told - jobs <= {"Another training claimed these pairs at the same moment; ask again."}
+
+
+def test_a_start_that_step_functions_refuses_for_now_is_left_to_the_sweeper() -> None:
+    world, probe, plan = World(), World(), Plan()
+    _collected(world, 0, 80)
+    _collected(probe, 0, 80)
+    probe.through(plan).training.begin(ACME, "j1")
+    number = plan.seen.index("start_execution") + 1
+
+    job = world.through(Plan({number: "throttle"})).training.begin(ACME, "j1")
+
+    assert job.state is JobState.PENDING and not world.states.started
+    assert world.jobs.sweep_one(ACME, "j1") == "started" and world.states.started == ["j1-1"]
+
+
+CALLS = 14
+
+
+@pytest.mark.parametrize("fault", [*FAULTS, "crash"])
+@pytest.mark.parametrize("number", range(1, CALLS + 1))
+def test_whatever_call_fails_a_due_training_begins_once(number: int, fault: Fault) -> None:
+    world = World()
+    _collected(world, 0, 80)
+    began: list[Job | None] = []
+    try:
+        began.append(world.through(Plan({number: fault})).training.begin_if_due(ACME, 60))
+    except (Crash, Unavailable):
+        began.append(world.training.begin_if_due(ACME, 60))
+
+    for item in world.jobs.active():
+        world.jobs.sweep_one(ACME, item["job_id"])
+
+    assert len(world.states.started) == 1 == len(world.jobs.active())
+    assert world.corpus.counts(ACME).fresh == 0
