@@ -39,7 +39,7 @@ class Allowed:
             if "/" in part and not part.startswith(UNIX):
                 networks.append(ip_network(part, strict=False))
             else:
-                hosts.add(part.lower())
+                hosts.add(part if part.startswith(UNIX) else part.lower())
         return cls(frozenset(hosts), tuple(networks))
 
     def host(self, host: str, port: int) -> bool:
@@ -62,7 +62,7 @@ class Target:
 def check_url(url: str, allowed: Allowed) -> Target:
     """InvalidInput where no address that the name could have would do. The addresses are checked on connecting."""
     if url.startswith(UNIX):
-        if url.lower() not in allowed.hosts:
+        if url not in allowed.hosts:
             raise InvalidInput(f"{url} is a local socket that the operator has not allowed.")
         return Target("unix", url.removeprefix(UNIX), 0)
     try:

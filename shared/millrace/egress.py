@@ -38,7 +38,6 @@ HEADERS = frozenset(
         "content-type",
         "transfer-encoding",
         "user-agent",
-        "x-api-key",
         "x-goog-api-key",
         "anthropic-version",
     }

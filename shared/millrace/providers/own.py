@@ -6,6 +6,7 @@ Source: training_containers/serve, which answers /invocations with a chat.comple
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -32,6 +33,13 @@ def complete(entry: Entry, ask: Ask, timeout_s: float) -> Completion:
 
 def chat(entry: Entry, talk: Talk, timeout_s: float, reach: Reach) -> Completion:
     return _invoke(entry, talk, timeout_s)
+
+
+def stream(entry: Entry, talk: Talk, timeout_s: float, reach: Reach) -> Iterator[str | Completion]:
+    """One piece: InvokeEndpoint answers whole."""
+    completion = _invoke(entry, talk, timeout_s)
+    yield completion.text
+    yield completion
 
 
 def health(entry: Entry, timeout_s: float, reach: Reach) -> Health:
