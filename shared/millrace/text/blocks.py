@@ -30,7 +30,7 @@ _MATH = re.compile(r"\$[^\s$](?:[^$\n]{0,200}[^\s$])?\$(?!\d)|\\\([^\n]{1,200}?\
 _GUARDS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("{{", facts.MARKER), ("`", facts.INLINE_CODE), ("](", _LINK), ("][", _LINK), ("://", facts.URL), ("www.",
     facts.URL),
-    ("@", facts.URL), ("[", facts.CITATION), ("(", facts.CITATION), ("\\", facts.CITATION), ("<", _TAG), ("$", _MATH),
+    ("@", facts.EMAIL), ("[", facts.CITATION), ("(", facts.CITATION), ("\\", facts.CITATION), ("<", _TAG), ("$", _MATH),
     ("\\(", _MATH), ('"', facts.QUOTE), ("“", facts.QUOTE), ("«", facts.QUOTE), ("‘", facts.QUOTE),
 )  # fmt: skip
 
@@ -50,8 +50,7 @@ def blocks(text: str) -> Iterator[Block]:
     """The text's blocks in order; joined they are the text. White space between paragraphs is a block of its own."""
     held: list[str] = []
     fence = ""
-    lines = text.splitlines(keepends=True)
-    for i, line in enumerate(lines):
+    for i, line in enumerate(_lines(text)):
         opener = _fence(line)
         if fence or opener:
             yield from _flush(held)
@@ -68,6 +67,19 @@ def blocks(text: str) -> Iterator[Block]:
                 yield from _flush(held)
             held.append(line)
     yield from _flush(held)
+
+
+_BLANK = re.compile(r"\n[\s]*\n")
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Lines with their ends; a run of blank lines is one."""
+    at = 0
+    for gap in _BLANK.finditer(text):
+        yield from text[at : gap.start() + 1].splitlines(keepends=True)
+        yield text[gap.start() + 1 : gap.end()]
+        at = gap.end()
+    yield from text[at:].splitlines(keepends=True)
 
 
 def _fence(line: str) -> str:

@@ -20,10 +20,9 @@ MARKER = re.compile(r"\{\{RED:[^{}\n]{0,200}\}\}")
 FENCE = re.compile(r"^(?P<f>```+|~~~+)[^\n]*\n(?:.*?\n)??(?P=f)[ \t]*$", re.MULTILINE | re.DOTALL)
 INLINE_CODE = re.compile(r"(?<!`)(`{1,2})(?!`)([^`\n]{1,500})\1(?!`)")
 URL = re.compile(
-    r"\b(?:https?|ftp)://[^\s<>\"'`\])}]+|\bwww\.[^\s<>\"'`\])}]+|\b[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+"
-    r"|(?<=\]\()[^\s()]{1,2000}(?=\))",
-    re.IGNORECASE,
+    r"(?:[hH][tT][tT][pP][sS]?|[fF][tT][pP])://[^\s<>\"'`\])}]+|[wW][wW][wW]\.[^\s<>\"'`\])}]+|(?<=\]\()[^\s()]{1,2000}(?=\))"
 )
+EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+")
 CITATION = re.compile(
     r"\[\d{1,4}(?:\s?[,;–-]\s?\d{1,4}){0,20}\]|\[\^[\w-]{1,40}\]|\[@[^\]\n]{1,200}\]"
     r"|\\cite[a-z]*\{[^}\n]{1,200}\}"
@@ -60,7 +59,9 @@ _SOFT_NEGATIONS = frozenset(
     incorrect     incomplete instead""".split()
 )
 _SIGNALS = sorted(_HARD_NEGATIONS | _SOFT_NEGATIONS | q.NUMBER_WORDS)
-_CAPITAL = re.compile(r"(?<![\w'’])[^\W\d_a-zß-öø-ÿ]\w*(?:['’&-]\w+)*|\b[a-z]+[A-Z]\w*")
+_CAPITAL = re.compile(r"(?<![\w'’])[^\W\d_a-zß-öø-ÿ]\w*(?:['’&-]\w+)*")
+_CAMEL = re.compile(r"[a-z][A-Z]")
+_WITH_CAMEL = re.compile(_CAPITAL.pattern + r"|\b[a-z]+[A-Z]\w*")
 _TITLE_LINE = re.compile(
     r"^#{1,6} .*|^(?:[A-Z0-9][\w'’-]*|of|the|and|in|to|for|a|an|with|on|or|at|by|from|your|our|&|[–—:-])"
     r"(?: (?:[A-Z0-9][\w'’-]*:?|of|the|and|in|to|for|a|an|with|on|or|at|by|from|your|our|&|[–—-])){2,14}$",
@@ -132,7 +133,8 @@ _TAKEN = (
     ("marker", ("{{RED:",), MARKER),
     ("code", ("```", "~~~"), FENCE),
     ("code", ("`",), INLINE_CODE),
-    ("url", ("://", "www.", "@", "]("), URL),
+    ("url", ("://", "www.", "WWW.", "]("), URL),
+    ("url", ("@",), EMAIL),
     ("citation", ("[", "\\cite", "("), CITATION),
 )
 
@@ -239,7 +241,8 @@ def _names(text: str) -> dict[str, str]:
     names: dict[str, str] = {}
     titles = [match.span() for match in _TITLE_LINE.finditer(text)]
     title = 0
-    for match in _CAPITAL.finditer(text):
+    pattern = _WITH_CAMEL if _CAMEL.search(text) else _CAPITAL
+    for match in pattern.finditer(text):
         while title < len(titles) and titles[title][1] <= match.start():
             title += 1
         titled = title < len(titles) and titles[title][0] <= match.start()

@@ -315,7 +315,7 @@ def doubled_sentence(scene: Scene, rule: Rule) -> list[Edit]:
     """A sentence that follows itself is left out."""
     edits = []
     for (s1, e1), (s2, e2) in zip(scene.spans, scene.spans[1:], strict=False):
-        if e1 - s1 > 24 and scene.block[s1:e1] == scene.block[s2:e2]:
+        if e1 - s1 > 24 and scene.block[e1 - 1] in ".!?" and scene.block[s1:e1] == scene.block[s2:e2]:
             edits.append(Edit(e1, e2, "", rule.id))
     return edits
 

@@ -33,6 +33,9 @@ class Rewrite:
     language: str = "en"
 
 
+_Made = tuple[str, list[Change]]
+
+
 def rewrite(text: str, strength: str = "medium", tone: str = "plain", seed: int = 0) -> Rewrite:
     """The text rewritten; a second time changes nothing more."""
     if strength not in STRENGTHS or tone not in TONES:
@@ -42,7 +45,7 @@ def rewrite(text: str, strength: str = "medium", tone: str = "plain", seed: int 
     dialect = mixed_dialect(_SURROGATE.sub(" ", text))
     done = [_block(piece, strength, tone, seed, language, dialect) for piece in pieces]
     out = _assemble(pieces, done)
-    if out.strip() and not verify(text, out):
+    if out.strip() and not _broken(pieces, done):
         return Rewrite(out, _changes(done), language)
     done = [_faithful(piece, made, tone, seed) for piece, made in zip(pieces, done, strict=True)]
     out = _assemble(pieces, done)
@@ -51,7 +54,10 @@ def rewrite(text: str, strength: str = "medium", tone: str = "plain", seed: int 
     return Rewrite(text, (), language)
 
 
-_Made = tuple[str, list[Change]]
+def _broken(pieces: list[Block], done: list[_Made]) -> bool:
+    """Whether the blocks that changed, taken together, lost or gained a fact; the others add the same to both sides."""
+    changed = [(piece.text, made[0]) for piece, made in zip(pieces, done, strict=True) if made[0] != piece.text]
+    return bool(verify("\n\n".join(old for old, _ in changed), "\n\n".join(new for _, new in changed)))
 
 
 def _block(block: Block, strength: str, tone: str, seed: int, language: str, dialect: str) -> _Made:

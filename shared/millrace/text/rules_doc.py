@@ -1,6 +1,7 @@
 """docs/writing-rules.md and docs/examples.md, written from the rules and the ten texts.
 
-`python -m millrace.text.rules_doc`, run in the root of the repository; a test compares what stands there with what this writes.
+`python -m millrace.text.rules_doc`, run in the root of the repository; a test compares what stands there with what this
+writes.
 """
 
 from __future__ import annotations
