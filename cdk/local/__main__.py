@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import hashlib
 import http.client
-import importlib
 import json
 import os
 import shutil
@@ -17,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from . import seeds
+from . import demo, seeds
 from . import twin as process
 from .deploy import Assembly, DeployFailed, deploy
 from .engine import port_free
@@ -205,8 +204,7 @@ def _status(twin: Twin) -> int:
 
 
 def _demo(twin: Twin) -> int:
-    up(twin)
-    return int(importlib.import_module("cdk.local.demo").main() or 0)
+    return demo.main(twin, lambda: up(twin))
 
 
 def _serve(twin: Twin) -> int:

@@ -20,6 +20,8 @@ MAX_EVENT_BYTES = 6 * 1024 * 1024
 MAX_REPLY_BYTES = 6 * 1024 * 1024
 DISCARDED_BYTES = 1 << 28
 TIMEOUT_S = 30.0
+AT_ONCE = 16
+"""Requests on their way; more wait their turn. Each one keeps a process of the gateway, 80 MB."""
 KEY_HEADER = "x-api-key"
 DROPPED = {"host", "connection", "keep-alive", "transfer-encoding", "te", "upgrade", "content-length"}
 
@@ -33,6 +35,7 @@ class Front(ThreadingHTTPServer):
     def __init__(self, twin: Twin) -> None:
         super().__init__(("127.0.0.1", twin.api_port), _Handler)
         self.twin = twin
+        self.turns = threading.BoundedSemaphore(AT_ONCE)
         self.prefix = ""
         self.demo_key = ""
 
@@ -61,7 +64,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self._say(411, "Length Required")
             return
-        self._exchange(self.rfile.read(length))
+        body = self.rfile.read(length)
+        if not self.server.turns.acquire(timeout=TIMEOUT_S):
+            self._say(503, "Service Unavailable")
+            return
+        try:
+            self._exchange(body)
+        finally:
+            self.server.turns.release()
 
     def _discard(self, length: int) -> None:
         """Read what is sent anyway: a client that is still writing would see a broken pipe and not the answer."""

@@ -1,7 +1,7 @@
 """`states:::sagemaker:createTrainingJob` with `.sync`, as Step Functions does it.
 
 A job that ends otherwise than Completed fails the task with `States.TaskFailed` and the job's description as cause.
-A task that times out, or whose execution is stopped, stops its job.
+A task that times out, or whose execution is stopped, stops its job. Here too: what a state may hand on, 256 KB.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 RESOURCE = "arn:aws:states:::sagemaker:createTrainingJob"
 POLL_S = 0.5
+MAX_STATE_BYTES = 256 * 1024
 _task: contextvars.ContextVar[tuple[dict[str, Any], float | None]] = contextvars.ContextVar("task")
 """The execution that the running task belongs to, and the task's own limit in seconds."""
 
@@ -28,7 +29,12 @@ def install(port: int) -> None:
 
     def execute_task(state: dict[str, Any], raw: Any, execution: dict[str, Any], ctx: dict[str, Any]) -> Any:
         _task.set((execution, state.get("TimeoutSeconds")))
-        return inner(state, raw, execution, ctx)
+        output, following = inner(state, raw, execution, ctx)
+        size = len(json.dumps(output))
+        if size > MAX_STATE_BYTES:  # AWS ends the execution: no Catch sees this
+            said = f"The state's output of {size} bytes exceeds the maximum of {MAX_STATE_BYTES}."
+            raise stepfunctions._ExecutionError("States.DataLimitExceeded", said)
+        return output, following
 
     stepfunctions._SERVICE_DISPATCH[RESOURCE] = run
     stepfunctions._execute_task = execute_task

@@ -110,6 +110,9 @@ def assemblies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name, target in missing.items():
         with contextlib.suppress(OSError):  # another run was first
             shutil.copytree(part / name, target)
+    made = sorted(CACHE.iterdir(), key=lambda folder: folder.stat().st_mtime, reverse=True)
+    for old in set(made[6:]) - {target for _, target in wanted.values()}:
+        shutil.rmtree(old, ignore_errors=True)
     return {name: target for name, (_, target) in wanted.items()}
 
 

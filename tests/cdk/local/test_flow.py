@@ -6,6 +6,7 @@ import http.client
 import json
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,20 @@ def test_an_error_that_is_not_retried_is_caught_with_its_name_and_sentence(aws: 
 
     assert ended_as["error"]["Error"] == "ValueError"
     assert json.loads(ended_as["error"]["Cause"])["errorMessage"] == "a sentence about the value"
+
+
+def test_a_state_that_hands_on_too_much_ends_the_execution_past_its_catch(aws: Aws, deployed: dict[str, str]) -> None:
+    arn = execution(aws, deployed["TheMachine"], {"name": "machine-big", "bad": "big"})
+
+    assert outcome(aws, arn)["status"] == "FAILED"
+    assert aws.stepfunctions.describe_execution(executionArn=arn)["error"] == "States.DataLimitExceeded"
+
+
+def test_many_requests_at_once_are_all_answered(running: Running, deployed: dict[str, str]) -> None:
+    with ThreadPoolExecutor(24) as pool:
+        answers = list(pool.map(lambda number: ask(running, "GET", f"/open?n={number}"), range(24)))
+
+    assert [(status, told["query"]) for status, told in answers] == [(200, f"n={number}") for number in range(24)]
 
 
 def test_a_failed_job_fails_its_task_with_the_jobs_description(aws: Aws, deployed: dict[str, str]) -> None:

@@ -74,6 +74,8 @@ def authorize(event, context):
 
 def step(event, context):
     """Fails twice with an error that the machine retries, or for good with one that it does not."""
+    if event.get("bad") == "big":
+        return {"name": event["name"], "version": "x" * 300_000}
     if event.get("bad"):
         raise ValueError("a sentence about the value")
     if count(f"step#{event['name']}") < 3:
