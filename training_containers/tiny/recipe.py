@@ -9,6 +9,7 @@ no prose.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -65,9 +66,10 @@ def train_tokenizer(recipe: Recipe, out: Path) -> Any:
     listed = [w for words in lists.values() for word in words for w in word.replace("/", " ").split()]
     sentences = [grammar.plain(r) for _ in range(60_000)]
     sentences += [form for word in listed for form in (word, word.capitalize())] * 20
+    pieces = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(sentences),
-        model_prefix=str(out / "tokenizer"),
+        model_writer=pieces,
         model_type="bpe",
         vocab_size=recipe.vocabulary,
         control_symbols=list(MARKERS),
@@ -79,7 +81,7 @@ def train_tokenizer(recipe: Recipe, out: Path) -> Any:
         num_threads=1,
         minloglevel=2,
     )
-    (out / "tokenizer.vocab").unlink()
+    (out / "tokenizer.model").write_bytes(pieces.getvalue())  # written by itself it would hold the path of `out`
     tokenizer = LlamaTokenizer.from_pretrained(
         out,
         legacy=True,  # a word after a marker begins with a space, as llama.cpp reads it
