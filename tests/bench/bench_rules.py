@@ -2,8 +2,8 @@
 
 `python -m tests.bench.bench_rules [samples.json]` prints a table and writes the raw samples. Arms are shuffled in every
 round; time is the process's CPU time; the matchers must agree on every place before any of them is timed. A run whose
-floor moved by more than 20 % says so and is void. Included: lower-casing, search, borders. Not included: imports, building
-the search, reading files. Peers that are not installed are named as absent.
+floor moved by more than 20 % says so and is void. Included: lower-casing, search, borders. Not included: imports,
+building the search, reading files. Peers that are not installed are named as absent.
 """
 
 from __future__ import annotations

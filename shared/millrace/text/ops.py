@@ -16,6 +16,7 @@ import ahocorasick_rs
 from millrace.text import inflect
 from millrace.text.blocks import MASK
 from millrace.text.edits import Edit
+from millrace.text.quantities import MONTHS, WEEKDAYS
 from millrace.text.ruledata import Rule, lexicon
 from millrace.text.words import GIVEN_NAMES
 
@@ -55,6 +56,7 @@ _AFTER_COMMA = re.compile(
 _CLAUSE = re.compile(
     rf"(?:(?:{PRONOUNS}|I)(?:['’](?:s|re|ve|ll|m)\b| (?:\w+ )?{FINITE})|(?:it|they|we|he|she|you|I) \w+)", re.IGNORECASE
 )
+_COMMAND = re.compile(r"(?:don't|do not|stop|wait|look|remember|imagine)(?: \w+){0,3}$", re.IGNORECASE)
 _POINTS_ON = re.compile(
     r"\b(?:thing|things|goal|reason|question|answer|problem|result|rule|word|choice|option|lesson|point)s?$"
 )
@@ -98,6 +100,8 @@ def _dash_mark(left: str, right: str, words: int) -> str:
         ):
             return ". "
         return ": " if ":" not in left + right else ", "
+    if _COMMAND.match(left):
+        return ". "
     if _POINTS_ON.search(left) and ":" not in left + right:
         return ": "
     if _AFTER_COMMA.match(right):
@@ -160,7 +164,7 @@ _PASSIVE = re.compile(
 _TO_OBJECT = {"he": "him", "she": "her", "they": "them", "we": "us", "i": "me"}
 _TO_SUBJECT = {"him": "he", "her": "she", "them": "they", "us": "we", "me": "I", "you": "you", "it": "it"}
 _NOT_ACTORS = frozenset(
-    "end time way means year month day week hour beginning start middle night morning evening age side "
+    "christmas easter thanksgiving ramadan noon midnight tomorrow today end time way means year month day week hour beginning start middle night morning evening age side "
     "river lake sea fact "
     "case light hand mistake accident default law chance rest".split()
 )
@@ -179,12 +183,19 @@ def passive(scene: Scene, rule: Rule) -> list[Edit]:
     return edits
 
 
+def _no_actor(agent: str) -> bool:
+    """By Friday, by March, by the end, by accident: when and how, not who."""
+    return any(
+        word.lower() in WEEKDAYS or word.lower() in MONTHS or word.lower() in _NOT_ACTORS for word in agent.split()
+    )
+
+
 def _active(match: re.Match[str]) -> str:
     group = {key: value or "" for key, value in match.groupdict().items()}
     verb, agent, subject = group["verb"].lower(), group["agent"], group["subject"]
     past = inflect.PARTICIPLE_TO_PAST.get(verb) or (verb if verb in inflect.SAME_PAST or verb.endswith("ed") else "")
     words = subject.split()
-    if not past or verb in ("born", "supposed", "located", "based") or agent.split()[-1].lower() in _NOT_ACTORS:
+    if not past or verb in ("born", "supposed", "located", "based") or _no_actor(agent):
         return ""
     if (agent[0].isupper() and agent.lower() in _TO_SUBJECT) or re.search(r"(?:ing|ly)$", agent) or "and" in words[1:]:
         return ""

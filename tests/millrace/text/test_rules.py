@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -192,3 +196,44 @@ def test_a_foreign_paragraph_in_an_english_text_stays() -> None:
 def test_an_unknown_strength_is_refused_with_the_choices() -> None:
     with pytest.raises(InvalidInput, match="light, medium, strong"):
         rewrite("x", "brutal")
+
+
+def test_no_heavy_module_comes_with_the_rules() -> None:
+    heavy = {"numpy", "torch", "scipy", "boto3"}
+    program = f"import sys, millrace.text.rules, millrace.text.scores; print(sorted({heavy} & set(sys.modules)))"
+    shared = str(Path(__file__).parents[3] / "shared")
+
+    found = subprocess.run([sys.executable, "-c", program], env={"PYTHONPATH": shared}, capture_output=True, text=True)
+
+    assert (found.stdout.strip(), found.returncode) == ("[]", 0), found.stderr
+
+
+EDITOR = [
+    ("Don't wait — sign up today.", "Don't wait. Sign up today."),
+    ("We sell rope — and hooks.", "We sell rope, and hooks."),
+    ("She wanted one thing — freedom.", "She wanted one thing: freedom."),
+    ("It is a very unusual day.", "It's an unusual day."),
+    ("It is not very good.", "It isn't very good."),
+    ("They don't always have the capacity to pay.", "They don't always have the capacity to pay."),
+    ("He could leave, but he was able to finish the work.", "He could leave, but he finished the work."),
+    ("The report was finished by Friday.", "The report was finished by Friday."),
+    ("He has provided you with a key.", "He has given you a key."),
+    ("We have leverage in the talks.", "We have leverage in the talks."),
+    ("In conclusion, iPhone sales rose.", "iPhone sales rose."),
+    ("I know what it is.", "I know what it is."),
+    ("Ask whether or not it rains.", "Ask whether it rains."),
+    ("He said that that was fine.", "He said that that was fine."),
+    ("It could potentially rain in March.", "It could rain in March."),
+    ("A wide range of rope is sold here.", "A wide range of rope is sold here."),
+    ("Cakes are baked by hand.", "Cakes are baked by hand."),
+    ("The cake was baked by 2019.", "The cake was baked by 2019."),
+    ("**Note:** In order to win, run.", "**Note:** To win, run."),
+    ("- In order to win, run.\n- Utilize rope.", "- To win, run.\n- Use rope."),
+    ("We have commenced work. It has commenced.", "We have begun work. It has begun."),
+    ("He commenced work.", "He began work."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "after"), EDITOR, ids=range(len(EDITOR)))
+def test_what_a_strict_editor_asks_for(before: str, after: str) -> None:
+    assert rewrite(before, "medium", "plain").text == after
