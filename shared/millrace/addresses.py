@@ -6,6 +6,7 @@ answer of the name server changes nothing. Source: OWASP, "Server-Side Request F
 
 from __future__ import annotations
 
+import re
 import socket
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -21,6 +22,9 @@ METADATA = frozenset(
 """Where a machine's own credentials are read; no operator can allow these."""
 _NAT64 = IPv6Network("64:ff9b::/96")
 _PORTS = {"http": 80, "https": 443}
+_PLAIN = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]+(/[A-Za-z0-9._~/%-]*)?")
+"""Nothing in which two readers of URLs could see two hosts; a name beyond ASCII is written as punycode."""
+_HOST = re.compile(r"[a-z0-9_-]([a-z0-9._-]*[a-z0-9_-])?|[0-9a-f:.]+")
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ def check_url(url: str, allowed: Allowed) -> Target:
         host, port = (parts.hostname or "").lower(), parts.port or _PORTS.get(parts.scheme, 0)
     except ValueError as error:
         raise InvalidInput(f"That endpoint is no URL: {error}.") from error
-    if parts.scheme not in _PORTS or not host or parts.username or parts.password or parts.query or parts.fragment:
+    if parts.scheme not in _PORTS or not _PLAIN.fullmatch(url) or not _HOST.fullmatch(host):
         raise InvalidInput("An endpoint is https://host[:port][/path], without a user, a query or a fragment.")
     literal = _literal(host)
     named = allowed.host(host, port) or (literal is not None and allowed.address(literal))

@@ -91,6 +91,13 @@ class ProviderRefused(Unavailable):
     code = "provider-refused"
 
 
+class LeftAlone(Unavailable):
+    """A model that failed too often lately is not called; the sentence says until when."""
+
+    status = 503
+    code = "left-alone"
+
+
 class Declined(Unavailable):
     """This model does not take this request: filtered, too long, malformed for it. Another model may.
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
+import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,6 +40,11 @@ NONE = Allowed()
         "https://224.0.0.1/",
         "https://255.255.255.255/",
         "unix:/run/secret.sock",
+        "https://llm.example.com\\@evil.example.com/",
+        "https://llm.example.com\t.evil.com/",
+        "https://llm.example.com%2eevil.com/",
+        "https://bücher.example/",
+        " https://llm.example.com/",
         "",
     ],
 )
@@ -98,3 +104,13 @@ def test_an_ipv4_address_is_judged_alike_however_it_is_wrapped(address: object) 
     assert all(unwrap(ip_address(text)) == plain for text in wrapped)
     if plain.is_private or plain.is_loopback or plain.is_link_local or plain.is_multicast:
         assert not passes(str(plain)) or plain.is_global
+
+
+@given(st.text(st.sampled_from("htps:/@.\\[]ab1-_%?# \t\n\u3002"), max_size=24))
+def test_we_and_the_http_client_see_the_same_host(tail: str) -> None:
+    url = f"https://{tail}"
+    try:
+        target = check_url(url, NONE)
+    except InvalidInput:
+        return
+    assert (httpx2.URL(url).host, httpx2.URL(url).port or 443) == (target.host, target.port)
