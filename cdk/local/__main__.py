@@ -16,13 +16,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from . import demo, seeds
+from . import demo, preflight, seeds
 from . import twin as process
 from .deploy import Assembly, DeployFailed, deploy
-from .engine import port_free
 from .settings import REPO, Twin, python
 
-NEEDED_BYTES = 8 * 1024**3
 INPUTS = (
     "cdk/*.py",
     "cdk.json",
@@ -42,17 +40,12 @@ class CannotStart(Exception):
 
 def preconditions(twin: Twin) -> None:
     """Said before any work."""
-    for port, name in ((twin.api_port, "MILLRACE_API_PORT"), (twin.aws_port, "MILLRACE_AWS_PORT")):
-        if not port_free(port):
-            raise CannotStart(f"Port {port} is taken; set {name} to a free one.")
-    twin.home.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(twin.home).free
-    if free < NEEDED_BYTES:
-        raise CannotStart(f"{twin.home} has {free / 1024**3:.1f} GB free; the twin needs 8.")
-    if shutil.which("node") is None:
-        raise CannotStart("The stack is synthesized with Node.js, and there is no `node` on the PATH.")
+    found = preflight.obstacles("twin", {**os.environ, **twin.to_env()})
     if not twin.engine_python.exists():
-        raise CannotStart(f"The embedded AWS is not installed at {twin.engine_python}; `make setup` does that.")
+        found.append(f"The embedded AWS is not installed at {twin.engine_python}; `make setup` does that.")
+    if found:
+        raise CannotStart(" ".join(found))
+    twin.home.mkdir(parents=True, exist_ok=True)
 
 
 def up(twin: Twin) -> dict[str, Any]:

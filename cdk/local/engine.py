@@ -6,7 +6,6 @@ import contextlib
 import http.client
 import os
 import shutil
-import socket
 import subprocess
 import time
 from dataclasses import dataclass
@@ -105,13 +104,3 @@ def save_now(port: int) -> None:
     with contextlib.closing(connection):
         connection.request("POST", "/_twin/save")
         connection.getresponse().read()
-
-
-def port_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True

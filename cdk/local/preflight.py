@@ -11,23 +11,24 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+Env = Mapping[str, str]
 REPO = Path(__file__).resolve().parents[2]
 NEEDED_BYTES = 8 * 1024**3
 ENOUGH_BYTES = 2 * 1024**3
 """For a twin whose set-up is done."""
 
 
-def python_version() -> str | None:
+def python_version(env: Env) -> str | None:
     if sys.version_info[:2] != (3, 11):
         found = ".".join(map(str, sys.version_info[:2]))
         return f"Python 3.11 is needed and python3 is {found}; name another with `make PYTHON=python3.11 ...`."
     return None
 
 
-def disk() -> str | None:
+def disk(env: Env) -> str | None:
     needed = ENOUGH_BYTES if _is_set_up() else NEEDED_BYTES
     free = shutil.disk_usage(REPO).free
     if free < needed:
@@ -35,19 +36,19 @@ def disk() -> str | None:
     return None
 
 
-def compiler() -> str | None:
+def compiler(env: Env) -> str | None:
     if _is_set_up() or shutil.which("c++") or shutil.which("g++") or shutil.which("clang++"):
         return None
     return "A C++ compiler is needed to build llama.cpp once: install g++ (Debian: apt-get install g++)."
 
 
-def node() -> str | None:
+def node(env: Env) -> str | None:
     if shutil.which("node"):
         return None
     return "Node.js is needed by the CDK: install it (Debian: apt-get install nodejs)."
 
 
-def network() -> str | None:
+def network(env: Env) -> str | None:
     """Asks pip for one small package's versions: the only way that honours how this machine reaches its index."""
     if _is_set_up():
         return None
@@ -61,11 +62,11 @@ def network() -> str | None:
     return None
 
 
-def ports() -> str | None:
-    if _running():
+def ports(env: Env) -> str | None:
+    if _running(env):
         return None
     for name, default in (("MILLRACE_API_PORT", 8080), ("MILLRACE_AWS_PORT", 4566)):
-        port = int(os.environ.get(name, default))
+        port = int(env.get(name, default))
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -75,24 +76,24 @@ def ports() -> str | None:
     return None
 
 
-CHECKS: dict[str, tuple[Callable[[], str | None], ...]] = {
+CHECKS: dict[str, tuple[Callable[[Env], str | None], ...]] = {
     "setup": (python_version, disk, compiler, node, network),
     "twin": (disk, node, ports),
 }
 
 
-def obstacles(kind: str) -> list[str]:
+def obstacles(kind: str, env: Env = os.environ) -> list[str]:
     """One sentence for each thing that stands in the way; empty where nothing does."""
-    return [sentence for check in CHECKS[kind] if (sentence := check())]
+    return [sentence for check in CHECKS[kind] if (sentence := check(env))]
 
 
 def _is_set_up() -> bool:
     return (REPO / ".millrace/stamps/llama.cpp").exists()
 
 
-def _running() -> bool:
+def _running(env: Env) -> bool:
     """Whether the ports are held by a twin of ours."""
-    home = Path(os.environ.get("MILLRACE_HOME", REPO / ".millrace"))
+    home = Path(env.get("MILLRACE_HOME", REPO / ".millrace"))
     try:
         pids = json.loads((home / "twin.json").read_text()).get("pids", {})
         return any(Path(f"/proc/{pid}").exists() for pid in pids.values())

@@ -11,6 +11,7 @@ from functions.gateway.routers import (
     feedback,
     humanize,
     models,
+    strategies,
     system,
     training_data,
     training_jobs,
@@ -23,6 +24,6 @@ app = FastAPI(
     responses=problems.RESPONSES,
     redoc_url=None,
 )
-for router in (humanize, feedback, training_data, training_jobs, models, drops, system, console):
+for router in (humanize, feedback, training_data, training_jobs, models, drops, strategies, system, console):
     app.include_router(router.router)
 problems.install(app)

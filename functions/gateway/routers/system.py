@@ -10,6 +10,7 @@ from millrace.tenants import Kind, system_pk
 from pydantic import BaseModel
 
 from functions import parts
+from functions.gateway.caller import Caller
 from functions.gateway.shapes import settings
 
 router = APIRouter(tags=["system"])
@@ -25,6 +26,19 @@ class Health(BaseModel):
     drop_prefix: str
     table: str
     train_machine: str
+
+
+class Me(BaseModel):
+    tenant: str
+    tier: str
+    roles: list[str]
+    drop_prefix: str
+
+
+@router.get("/api/me", summary="Who the key acts for")
+def me(caller: Caller) -> Me:
+    roles = sorted(map(str, caller.roles))
+    return Me(tenant=caller.id, tier=str(caller.tier), roles=roles, drop_prefix=caller.drop_prefix)
 
 
 @router.get(
