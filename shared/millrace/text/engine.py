@@ -75,7 +75,7 @@ def rewrite_block(block: Block, kit: Kit, seed: int, dialect: str = "") -> tuple
         edits = _edits(Scene(text, masked, spans, block.item, kit.tone, dialect), block, kit, seed)
         if not edits:
             break
-        changes += [(e.rule, text[e.start : e.end], e.new) for e in edits]
+        changes += [(e.rule, text[e.start : e.end], e.new[:1].upper() + e.new[1:] if e.opens else e.new) for e in edits]
         text = apply(text, masked, [settle(e, text, masked) for e in edits])
     return text, changes
 

@@ -164,9 +164,9 @@ _PASSIVE = re.compile(
 _TO_OBJECT = {"he": "him", "she": "her", "they": "them", "we": "us", "i": "me"}
 _TO_SUBJECT = {"him": "he", "her": "she", "them": "they", "us": "we", "me": "I", "you": "you", "it": "it"}
 _NOT_ACTORS = frozenset(
-    "christmas easter thanksgiving ramadan noon midnight tomorrow today end time way means year month day week hour beginning start middle night morning evening age side "
-    "river lake sea fact "
-    "case light hand mistake accident default law chance rest".split()
+    "christmas easter thanksgiving ramadan noon midnight tomorrow today end time way means year month "
+    "day week hour beginning start middle night morning evening age side "
+    "river lake sea fact case light hand mistake accident default law chance rest".split()
 )
 
 
