@@ -98,7 +98,10 @@ def put(embedded: dict[str, str]) -> Callable[[str, bytes], dict[str, Any]]:
 
 @pytest.fixture
 def logged(
-    environment: dict[str, str], caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
 ) -> Iterator[Callable[[], str]]:
     """Everything that is logged or printed while the test runs, ours as it is written, others' from DEBUG on."""
     from functions.observability import logger
@@ -106,10 +109,11 @@ def logged(
     written = io.StringIO()
     handler = logging.StreamHandler(written)
     handler.setFormatter(logger.registered_formatter)
-    logger.addHandler(handler)
+    inner = logger._logger
+    # In place of the one that writes to the standard output of whichever test imported the logger.
+    monkeypatch.setattr(inner, "handlers", [handler])
     with caplog.at_level(logging.INFO):
         yield lambda: written.getvalue() + caplog.text + "".join(capsys.readouterr())
-    logging.getLogger("millrace").removeHandler(handler)
 
 
 def record(message: str, bucket: str, key: str, version: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -156,6 +157,39 @@ def test_a_failed_version_is_never_activated() -> None:
     with pytest.raises(Conflict):
         world.registry.activate(ACME, model)
     assert world.registry.active(ACME, "humanizer") is None
+
+
+class _Meanwhile:
+    """Lets somebody else do something just before the first transaction goes out."""
+
+    def __init__(self, dynamo: Any, deed: Callable[[], object]) -> None:
+        self.dynamo, self.deeds = dynamo, [deed]
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "transact_write_items" and self.deeds:
+            self.deeds.pop()()
+        return getattr(self.dynamo, name)
+
+
+def test_an_activation_that_is_overtaken_looks_again_and_leaves_one_that_serves() -> None:
+    world = World()
+    first, second = _ready(world, "j1"), _ready(world, "j2")
+    overtaken = World(dynamo=_Meanwhile(world.dynamo, lambda: world.registry.activate(ACME, second)))
+
+    overtaken.registry.activate(ACME, first)
+
+    active = world.registry.active(ACME, "humanizer")
+    assert active and _serving(world) == [active.id] == [first.id]
+    assert world.registry.get(ACME, second.id).state is ModelState.READY
+
+
+def test_a_numbering_that_is_overtaken_takes_the_next_number() -> None:
+    world = World()
+    mine, other = _job(world, "j1"), _job(world, "j2")
+    overtaken = World(dynamo=_Meanwhile(world.dynamo, lambda: world.registry.plan_version(ACME, other, {})))
+
+    assert overtaken.registry.plan_version(ACME, mine, {}).version == 2
+    assert world.registry.plan_version(ACME, _job(world, "j3"), {}).version == 3
 
 
 def test_many_activations_at_once_leave_one_that_serves() -> None:
