@@ -17,7 +17,7 @@ export CMAKE_ARGS := -DGGML_NATIVE=OFF -DGGML_AVX=ON -DGGML_AVX2=ON -DGGML_FMA=O
 	-DLLAVA_BUILD=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_SERVER=OFF
 SAY = printf '\033[1m%s\033[0m\n'
 
-.PHONY: help setup preflight demo up down status test lint lock tiny bench clean
+.PHONY: help setup preflight demo up down status test lint lock docs tiny clean
 
 help: ## what can be asked for
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -89,6 +89,9 @@ lock: ## write the lock files anew; torch apart, in its two builds
 	 for name in uv functions gateway serve cdk engine torch; do $$L $$name.in -o $$name.txt; done && \
 	 apart=$$(grep -oE '^(torch|triton|nvidia[a-z0-9-]*|cuda[a-z0-9-]*)==' torch.txt | tr -d '=' | sort -u | sed 's/^/--no-emit-package /' | tr '\n' ' ') && \
 	 for name in dev containers; do $$L $$apart $$name.in -o $$name.txt; done
+
+docs: $(STAMPS)/venv ## write the generated pages anew
+	@$(PY) -m millrace.text.rules_doc
 
 tiny: $(STAMPS)/venv ## train the demo's base model from scratch again, by its recipe
 	@$(PY) -m training_containers.tiny.recipe --out $(HOME_DIR)/tiny
