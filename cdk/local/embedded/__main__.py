@@ -6,9 +6,11 @@ MILLRACE_PARENT, the process id that this one must not outlive.
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
+import threading
+import time
+
+WATCH_S = 0.3
 
 FIXED = {
     "BIND_HOST": "127.0.0.1",
@@ -22,15 +24,20 @@ FIXED = {
 """One address, everything kept on disk, no side doors, no search for a Docker engine."""
 
 
-def die_with_parent() -> None:
-    """SIGTERM when the process that started this one is gone, however it went."""
-    ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM)
-    if os.getppid() != int(os.environ.get("MILLRACE_PARENT", os.getppid())):
-        os._exit(1)
+def die_with(parent: int) -> None:
+    """End at once when the process that started this one is gone, however it went: every change is on disk already.
+
+    The kernel's own signal for this will not do: it comes when the starting thread ends, and an exit that waits for
+    running executions may never end.
+    """
+    while os.getppid() == parent:
+        time.sleep(WATCH_S)
+    os._exit(1)
 
 
 def main() -> None:
-    die_with_parent()
+    parent = int(os.environ.pop("MILLRACE_PARENT", os.getppid()))
+    threading.Thread(target=die_with, args=(parent,), daemon=True, name="watch").start()
     os.environ.update(FIXED)
     os.environ.pop("PYTHONPATH", None)  # workers of functions see their asset, not this repository
     inner_port = int(os.environ.pop("MILLRACE_SAGEMAKER_PORT"))

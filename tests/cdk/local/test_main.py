@@ -28,7 +28,7 @@ def test_a_taken_port_is_named_with_its_setting(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", twin.aws_port))
         taken.listen()
 
-        with pytest.raises(commands.CannotStart, match=rf"Port {twin.aws_port} is taken; set MILLRACE_AWS_PORT"):
+        with pytest.raises(commands.CannotStart, match=rf"^Port {twin.aws_port} is taken .* set MILLRACE_AWS_PORT"):
             commands.preconditions(twin)
 
 
@@ -41,8 +41,8 @@ def test_little_disk_a_missing_node_and_a_missing_engine_are_said(
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(commands.CannotStart, match=r"Node\.js"):
         commands.preconditions(twin)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2 * 1024**3))
-    with pytest.raises(commands.CannotStart, match=r"2\.0 GB free; the twin needs 8"):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1024**3))
+    with pytest.raises(commands.CannotStart, match=r"GB of disk are needed .* and 1\.0 GB are free"):
         commands.preconditions(twin)
 
 
@@ -98,4 +98,6 @@ def test_the_command_line_says_one_sentence_and_fails(tmp_path: Path) -> None:
         done = subprocess.run(command, cwd=REPO, env=env, capture_output=True, text=True)
 
     assert done.returncode == 1 and done.stdout == ""
-    assert done.stderr.strip() == f"Port {env['MILLRACE_API_PORT']} is taken; set MILLRACE_API_PORT to a free one."
+    assert done.stderr.strip() == (
+        f"Port {env['MILLRACE_API_PORT']} is taken by another program: stop it, or set MILLRACE_API_PORT to a free one."
+    )

@@ -8,10 +8,12 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from cdk.local.deploy import Assembly, deploy
 from cdk.local.engine import save_now
 from cdk.local.sagemaker.container import MARK
 from cdk.local.twin import Running
@@ -20,17 +22,27 @@ from .conftest import Aws, Detached, alive, ended, job_request, lines_of, until
 from .test_sagemaker_endpoints import ask, prepare, settled
 
 
-def marked(home: str) -> list[int]:
-    """Live processes that carry this twin's mark."""
+def holding(variable: str) -> list[int]:
+    """Live processes with this in their environment."""
     found = []
     for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
         try:
             with open(f"/proc/{pid}/environ", "rb") as file:
-                if f"{MARK}={home}".encode() in file.read().split(b"\0") and alive(pid):
+                if variable.encode() in file.read().split(b"\0") and alive(pid):
                     found.append(pid)
         except OSError:
             continue
     return found
+
+
+def marked(state: str) -> list[int]:
+    """Containers of a twin and what they started."""
+    return holding(f"{MARK}={state}")
+
+
+def engines_of(state: str) -> list[int]:
+    """The engine of a twin and its workers."""
+    return holding(f"STATE_DIR={state}/aws")
 
 
 def write_until_it_dies(aws: Aws, table: str, acknowledged: list[str], stop: threading.Event) -> None:
@@ -102,9 +114,12 @@ def test_kill_9_in_the_middle_of_a_training_leaves_no_process_and_ends_the_job(
     aws.sagemaker.create_training_job(**job_request("containers", "interrupted", "hang"))
     until(lambda: lines_of(aws, "interrupted"), "its first line")
     assert len(marked(str(held.twin.state))) >= 5
+    engines = engines_of(str(held.twin.state))
+    assert engines
 
     held.kill()
-    until(lambda: not marked(str(held.twin.state)), "the end of every process", 6)
+    until(lambda: not marked(str(held.twin.state)), "the end of every container", 6)
+    until(lambda: not any(alive(pid) for pid in engines), "the end of the engine", 6)
     held = detached(held.twin)
 
     aws = Aws(held.twin)
@@ -171,3 +186,20 @@ def _completed(aws: Aws, name: str) -> bool:
     except ClientError:
         return False
     return bool(found["TrainingJobStatus"] == "Completed")
+
+
+def test_kill_9_while_an_execution_waits_for_its_job_leaves_no_engine(
+    detached: Callable[..., Detached], assemblies: dict[str, Path]
+) -> None:
+    held = detached()
+    outputs = deploy(held.twin, Assembly(assemblies["small"]))
+    aws = Aws(held.twin)
+    given = json.dumps({"name": "waiting", "bad": False, "hyperparameters": {"behave": '"hang"'}})
+    aws.stepfunctions.start_execution(stateMachineArn=outputs["TheMachine"], name="waiting", input=given)
+    until(lambda: lines_of(aws, "waiting"), "its first line")
+    engines = engines_of(str(held.twin.state))
+
+    held.kill()
+
+    until(lambda: not any(alive(pid) for pid in engines), "the end of the engine", 6)
+    until(lambda: not marked(str(held.twin.state)), "the end of every container", 6)
