@@ -6,6 +6,7 @@ price, the row's own prices hold. Every charge says which, and of what version, 
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -38,11 +39,16 @@ def forecast_usd(entry: Entry, input_tokens: int, output_tokens: int) -> float:
     return entry.cost_usd(input_tokens, output_tokens)
 
 
+def warm() -> None:
+    """Load the price list beside a call that waits for its provider anyway."""
+    threading.Thread(target=_version, daemon=True).start()
+
+
 def _listed(entry: Entry, completion: Completion, at: datetime) -> float | None:
     price_list = PROVIDERS[entry.provider].price_list
     if entry.pinned_price or price_list is None:
         return None
-    from genai_prices import Usage, calc_price  # 0.3 s of CPU, once, after the answer is there
+    from genai_prices import Usage, calc_price  # 0.3 s of CPU, once
 
     usage: Any = Usage(
         input_tokens=completion.input_tokens,
