@@ -96,7 +96,7 @@ def _running(env: Env) -> bool:
     home = Path(env.get("MILLRACE_HOME", REPO / ".millrace"))
     try:
         pids = json.loads((home / "twin.json").read_text()).get("pids", {})
-        return any(Path(f"/proc/{pid}").exists() for pid in pids.values())
+        return any(b"cdk.local" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids.values())
     except (OSError, ValueError, AttributeError):
         return False
 

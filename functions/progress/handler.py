@@ -30,7 +30,11 @@ def handler(event: dict[str, Any], context: Any) -> None:
     if active is None:
         logger.info("progress of a job that is over", job_id=job_id)
         return
-    jobs.note(Tenant(active["tenant"]), job_id, attempt, {"progress": latest.model_dump() | {"stage": stage}})
+    tenant = Tenant(active["tenant"])
+    shown = jobs.get(tenant, job_id).progress
+    if shown.get("stage") == stage and shown.get("step", 0) > latest.step:
+        return  # batches may overtake one another
+    jobs.note(tenant, job_id, attempt, {"progress": latest.model_dump() | {"stage": stage}})
 
 
 def _latest(messages: list[str]) -> Progress | None:

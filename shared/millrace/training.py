@@ -5,6 +5,7 @@ Everything here may run twice: names are derived, writes are conditioned on the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -284,6 +285,8 @@ class Pipeline:
         return Fit.of(orjson.loads(line)["source"] for line in lines)
 
 
+_FRAME = re.compile(r"^AlgorithmError: (.+?),? exit code: \d+$", re.DOTALL)
+"""What SageMaker puts round the sentence that a container left in output/failure."""
 _NO_LIMIT_S = 28 * 24 * 3600  # what SageMaker itself allows
 _OPEN = (JobState.PENDING, JobState.QUEUED, JobState.RUNNING)
 
@@ -317,7 +320,7 @@ def _told(error: Any) -> str:
     if isinstance(told, Mapping):
         for name in ("FailureReason", "errorMessage", "Message"):
             if told.get(name):
-                return str(told[name])
+                return _FRAME.sub(r"\1", str(told[name]))
         if told.get("SecondaryStatus") == "MaxRuntimeExceeded":
             return "The container was stopped: it ran for longer than its time limit."
         if told.get("TrainingJobStatus") == "Stopped":
