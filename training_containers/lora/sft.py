@@ -1,6 +1,6 @@
 """Supervised fine-tuning with LoRA: channels `train`, `validation` and `base` in, a PEFT adapter out.
 
-Measured on millrace-tiny with 651 pairs: five epochs take 46 s of one core, imports and all (more in tiny/README.md).
+Measured on millrace-tiny with 651 pairs: five epochs take 44 s of one core, imports and all (more in tiny/README.md).
 It cannot fail in silence: every linear layer is matched or the job ends, the template and its stop token are checked,
 a held-out source among the training rows ends the job, and so does a loss that is not a number.
 """
