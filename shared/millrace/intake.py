@@ -22,15 +22,16 @@ from .contract import DropState
 from .corpus import Corpus
 from .datapoints import DataPoint, Origin, content_id
 from .drops import Refusal, Row, read_csv
-from .errors import Conflict, NotFound, Unavailable
+from .errors import Conflict, MillraceError, NotFound, Unavailable
 from .table import Item, Table, Write
 from .tenants import Kind, Tenant
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-LEASE_S = 330
-"""A little over the function's timeout: a worker that is gone does not hold a drop for longer."""
+LEASE_S = 20
+"""Renewed while a worker works, given back when it fails: one that was killed holds its drop for no longer, which is
+less than a queue's tries take. It saves work only; what keeps the effects apart is the epoch."""
 SHOWN_REASONS = 50
 REPORTED_REASONS = 10_000
 _CHUNK_BYTES = 256 * 1024
@@ -80,10 +81,13 @@ class Intake:
             return None
         report = Report(dropped.id, dropped.key, dropped.version)
         try:
-            self._read(tenant, dropped, report)
+            self._read(tenant, dropped, report, epoch)
         except NotFound:
             report.state = DropState.REFUSED
             report.reasons.append({"line": 0, "reason": "the object was deleted before it could be read"})
+        except MillraceError:
+            self._give_back(tenant, dropped, epoch)
+            raise
         self._conclude(tenant, report, epoch)
         return report
 
@@ -122,10 +126,25 @@ class Intake:
             raise Unavailable(f"{dropped.key} was taken by another worker.") from error
         return epoch
 
-    def _read(self, tenant: Tenant, dropped: Dropped, report: Report) -> None:
-        rows = iter(read_csv(self._chunks(dropped)))
+    def _read(self, tenant: Tenant, dropped: Dropped, report: Report, epoch: int) -> None:
+        rows, renewed = iter(read_csv(self._chunks(dropped))), time.time()
         while batch := list(islice(rows, _BATCH_ROWS)):
             self._take(tenant, batch, report)
+            if time.time() - renewed > LEASE_S / 2:
+                renewed = time.time()
+                self._hold(tenant, dropped, epoch, int(renewed) + LEASE_S)
+
+    def _hold(self, tenant: Tenant, dropped: Dropped, epoch: int, until: int) -> None:
+        """Move the end of our lease. Conflict where another worker took the drop over."""
+        holder = {"epoch": epoch, "state": str(DropState.PROCESSING)}
+        pk = tenant.pk(Kind.DROP, dropped.id)
+        self.table.update(Write("update", pk, "body", {"lease_until": until}, expect=holder), op=fresh_id("lease-"))
+
+    def _give_back(self, tenant: Tenant, dropped: Dropped, epoch: int) -> None:
+        try:
+            self._hold(tenant, dropped, epoch, 0)
+        except MillraceError:
+            return  # it runs out by itself
 
     def _take(self, tenant: Tenant, batch: list[Row | Refusal], report: Report) -> None:
         created = stamp()

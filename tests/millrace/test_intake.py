@@ -129,6 +129,55 @@ def test_a_second_worker_is_kept_out_until_the_lease_has_run_out(clock: Clock) -
     _balanced(world)
 
 
+def test_a_lease_is_renewed_while_a_worker_works(clock: Clock) -> None:
+    world = World()
+    dropped = _drop(world, _csv(*range(1200)))
+
+    class Slow(Intake):
+        """Takes most of a lease for each batch; meanwhile the event comes again."""
+
+        def _take(self, *arguments: Any) -> None:
+            super()._take(*arguments)
+            with pytest.raises(Unavailable):
+                world.intake.collect(ACME, dropped)
+            clock.now += LEASE_S * 0.9
+
+    report = Slow(world.table, world.corpus, world.store, world.s3).collect(ACME, dropped)
+
+    assert report and report.accepted == 1200
+    _balanced(world)
+
+
+def test_a_worker_that_was_overtaken_stops_and_takes_nothing_back(clock: Clock) -> None:
+    world = World()
+    dropped = _drop(world, _csv(*range(600)))
+
+    class Asleep(Intake):
+        def _take(self, *arguments: Any) -> None:
+            super()._take(*arguments)
+            clock.now += LEASE_S + 1
+            world.intake.collect(ACME, dropped)
+
+    with pytest.raises(Conflict):
+        Asleep(world.table, world.corpus, world.store, world.s3).collect(ACME, dropped)
+
+    assert _told(world)[dropped.id]["accepted"] == 600 and _told(world)[dropped.id]["state"] == "collected"
+    _balanced(world)
+
+
+def test_a_worker_that_fails_gives_its_lease_back_so_that_the_next_try_is_not_kept_out(clock: Clock) -> None:
+    world = World()
+    dropped = _drop(world, _csv(1, 2, 3))
+    number = _seen(World(s3=world.s3), dropped).index("get_object") + 1
+
+    with pytest.raises(Unavailable):
+        world.through(Plan({number: "throttle"})).intake.collect(ACME, dropped)
+    report = world.intake.collect(ACME, dropped)
+
+    assert report and report.accepted == 3
+    _balanced(world)
+
+
 class Zombie(Intake):
     """Stops before its conclusion, and concludes when it is told to, whatever happened meanwhile."""
 
