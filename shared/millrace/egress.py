@@ -9,19 +9,18 @@ from __future__ import annotations
 import select
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
-from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 import httpcore2
 import httpx2
 
 from .addresses import Allowed, resolve
+from .deadlines import in_time
 from .errors import InvalidInput
 
 T = TypeVar("T")
@@ -72,26 +71,6 @@ def stepped(pieces: Iterator[T], deadline: float) -> Iterator[T]:
             except StopIteration:
                 return
         yield piece
-
-
-def in_time(work: Callable[[], T], timeout_s: float) -> T:
-    """What `work` returns or raises; TimeoutError when it takes longer. It then ends by itself, unheard."""
-    done: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
-
-    def run() -> None:
-        try:
-            done.put((work(), None))
-        except BaseException as error:
-            done.put((None, error))
-
-    threading.Thread(target=run, daemon=True).start()
-    try:
-        value, error = done.get(timeout=max(timeout_s, 0.001))
-    except Empty:
-        raise TimeoutError(f"not done within {timeout_s:.1f} s") from None
-    if error is not None:
-        raise error
-    return value  # type: ignore[return-value]
 
 
 def _left(timeout: float | None) -> float | None:

@@ -141,14 +141,6 @@ def test_a_name_server_that_hangs_costs_no_more_than_the_deadline(
         released.set()
 
 
-def test_work_that_ends_in_time_gives_its_value_or_its_error() -> None:
-    assert egress.in_time(lambda: 7, 5) == 7
-    with pytest.raises(ZeroDivisionError):
-        egress.in_time(lambda: 1 // 0, 5)
-    with pytest.raises(TimeoutError):
-        egress.in_time(lambda: threading.Event().wait(3), 0.05)
-
-
 def test_a_local_socket_is_reached_where_the_operator_says_so(tmp_path: object) -> None:
     path = f"{tmp_path}/s.sock"
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:

@@ -13,6 +13,7 @@ import orjson
 
 from .. import aws
 from ..catalogue import Entry
+from ..deadlines import in_time
 from ..errors import MillraceError, Unavailable
 from ..text.prompt import user_message
 from . import Ask, Completion, Health, Message, Talk
@@ -54,8 +55,6 @@ def health(entry: Entry, timeout_s: float, reach: Reach) -> Health:
 
 
 def _invoke(entry: Entry, talk: Talk, timeout_s: float) -> Completion:
-    from ..egress import in_time  # imports the HTTP client, which the gateway must not at its start
-
     body: dict[str, Any] = {
         "messages": [{"role": m.role, "content": m.content} for m in talk.messages],
         "temperature": talk.temperature or 0,

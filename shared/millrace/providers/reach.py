@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from .. import aws
 from ..addresses import UNIX, Allowed, check_url
 from ..catalogue import Entry
+from ..deadlines import in_time
 from ..errors import InvalidInput, MillraceError, ProviderRefused, Unavailable
 from ..keys import Keys, Secret
 from ..settings import Providers
@@ -101,8 +102,6 @@ class Reach:
         self.key(entry)  # without a key nothing is worth seconds of importing
         if name in self._loaded:
             return import_module(name)
-        from ..egress import in_time
-
         try:
             module = in_time(lambda: import_module(name), timeout_s)
         except TimeoutError:
