@@ -1,4 +1,4 @@
-"""What a fresh stack on a laptop is given: the demo tenant's key, this shell's provider keys, the base model."""
+"""What a fresh stack on a laptop is given: demo's key, this shell's provider keys, the catalogue, the base model."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 from millrace.access import Access, fresh_key
 from millrace.contract import Tier
+from millrace.seeds import seed
 from millrace.table import Table
 from millrace.tenants import Tenant
 
@@ -62,5 +63,7 @@ def _demo_key(twin: Twin, table_name: str | None) -> str:
         kept.write_text(fresh_key())
     key = kept.read_text()
     if table_name:
-        Access(Table(client(twin, "dynamodb"), table_name)).grant(key, Tenant("demo", Tier.ENTERPRISE))
+        table = Table(client(twin, "dynamodb"), table_name)
+        Access(table).grant(key, Tenant("demo", Tier.ENTERPRISE))
+        seed(table)
     return key

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from .calls import Calls
 from .catalogue import RULES, Catalogue, Entry
 from .clock import fresh_id, stamp
 from .corpus import Corpus
@@ -51,6 +52,10 @@ class Humanizer:
     deadline_s: float
     provide: Callable[[str], Provider] = provider
     on_lost_capture: Callable[[MillraceError], None] = lambda error: None
+    calls: Calls | None = None
+    """Breakers, retries and their budget; without it every route is asked once."""
+    obstacle: Callable[[Entry], str | None] = lambda entry: None
+    """Why a model cannot be called at all: no key, shut down."""
 
     def humanize(self, tenant: Tenant, ask: Ask, wish: str | None = None) -> Answer:
         """NotFound, Forbidden or Unfaithful for a named model; for `auto` always an answer."""
@@ -62,7 +67,7 @@ class Humanizer:
         usage = {
             "input_tokens": completion.input_tokens,
             "output_tokens": completion.output_tokens,
-            "cost_usd": entry.cost_usd(completion.input_tokens, completion.output_tokens),
+            "cost_usd": _cost_usd(entry, completion),
         }
         answer = Answer(
             text=completion.text,
@@ -79,12 +84,13 @@ class Humanizer:
 
     def _choose(self, tenant: Tenant, ask: Ask, wish: str | None) -> Choice:
         try:
-            return choose(self.catalogue.entries(tenant), tenant.tier, ask.text, wish)
+            entries = self.catalogue.entries(tenant)
         except Unavailable as error:
             if wish not in (None, "", AUTO, RULES.id):
                 raise
             choice = choose([RULES], tenant.tier, ask.text, wish)
             return replace(choice, reasons=(Reason("catalogue", str(error)), *choice.reasons))
+        return choose(entries, tenant.tier, ask.text, wish, obstacle=self.obstacle)
 
     def _answer(self, choice: Choice, ask: Ask, deadline: float) -> tuple[Entry, Completion, list[Reason]]:
         reasons = list(choice.reasons)
@@ -94,7 +100,7 @@ class Humanizer:
                 reasons.append(Reason("deadline", f"{entry.id} was passed over: no time was left for it"))
                 continue
             try:
-                completion = self._complete(entry, ask, left_s)
+                completion = self._call(entry, ask, time.monotonic() + left_s)
             except MillraceError as error:
                 if choice.wished:
                     raise
@@ -113,6 +119,11 @@ class Humanizer:
         # The rules verify their own rewrite; should that ever fail, the text itself is the faithful answer.
         reasons.append(Reason("unchanged", "no rewrite verified, so the text is returned as it is"))
         return RULES, Completion(ask.text), reasons
+
+    def _call(self, entry: Entry, ask: Ask, until: float) -> Completion:
+        if self.calls is None or entry.id == RULES.id:
+            return self._complete(entry, ask, until - time.monotonic())
+        return self.calls.make(entry, until, lambda left_s: self._complete(entry, ask, left_s))
 
     def _complete(self, entry: Entry, ask: Ask, left_s: float) -> Completion:
         """The provider's answer, or Unavailable when its time is up or what it said is no answer."""
@@ -139,6 +150,15 @@ class Humanizer:
             self.corpus.capture(tenant, point)
         except MillraceError as error:
             self.on_lost_capture(error)
+
+
+def _cost_usd(entry: Entry, completion: Completion) -> float:
+    """From the reply's own token counts; nothing for what runs at home."""
+    if not (entry.input_usd or entry.output_usd):
+        return 0.0
+    from .prices import charge  # the price list takes 0.3 s to load, and only who pays needs it
+
+    return charge(entry, completion).cost_usd
 
 
 def within(limit_s: float, call: Callable[[], Completion], who: str) -> Completion:

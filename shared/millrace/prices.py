@@ -45,7 +45,8 @@ def warm() -> None:
 
 
 def _listed(entry: Entry, completion: Completion, at: datetime) -> float | None:
-    price_list = PROVIDERS[entry.provider].price_list
+    spec = PROVIDERS.get(entry.provider)
+    price_list = spec.price_list if spec else None
     if entry.pinned_price or price_list is None:
         return None
     from genai_prices import Usage, calc_price  # 0.3 s of CPU, once

@@ -1,20 +1,23 @@
 """Choosing who answers. Pure: catalogue rows, a tier, a text and perhaps a wish in, ordered routes with reasons out.
 
-The order is: own models whose training covers the text, newest version first; the rules. An own model that does not
-cover the text is not tried, and the reason says why.
+The order for `auto` is: language models of others, the one that suits the text's difficulty and the tier first; own
+models whose training covers the text; the rules. Whoever cannot be called, or whose training does not cover the text,
+is not tried, and a reason says why.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .catalogue import RULES, Entry
 from .contract import Tier
-from .errors import Forbidden, NotFound
+from .errors import Forbidden, NotFound, ProviderRefused
 from .fit import Fit
 
 AUTO = "auto"
+OWN = "own"
+CHARACTERS_PER_TOKEN = 3  # on the safe side for English
 CUSTOM_MODELS_FROM = (Tier.PROFESSIONAL, Tier.ENTERPRISE)
 
 
@@ -33,26 +36,58 @@ class Choice:
     """The caller named the model: nobody else may answer."""
 
 
-def choose(entries: Sequence[Entry], tier: Tier, text: str, wish: str | None = None) -> Choice:
-    """NotFound for a wish that no row has, Forbidden for one above the tier."""
+def choose(
+    entries: Sequence[Entry],
+    tier: Tier,
+    text: str,
+    wish: str | None = None,
+    *,
+    obstacle: Callable[[Entry], str | None] = lambda entry: None,
+    difficulty: float = 0.5,
+) -> Choice:
+    """`obstacle` says why an entry cannot be called; `difficulty` of the text lies in [0, 1].
+
+    NotFound for a wish that no row has, Forbidden for one above the tier, ProviderRefused for one that cannot answer.
+    """
     if wish not in (None, "", AUTO):
         entry = _wished(entries, str(wish))
-        if not _allowed(entry, tier):
+        if not allowed(entry, tier):
             raise Forbidden(f"{entry.id} needs a higher tier than {tier}.")
+        if (why := obstacle(entry)) is not None:
+            raise ProviderRefused(f"{entry.id} cannot answer: {why}")
         return Choice((entry,), (Reason("wish", f"{entry.id} was asked for"),), wished=True)
-    routes: list[Entry] = []
-    reasons: list[Reason] = []
+    open_to: list[Entry] = []
+    closed: dict[str, Reason] = {}
     for entry in entries:
         if entry.id == RULES.id:
             continue
-        reason = _obstacle(entry, tier, text)
-        if reason is None:
-            routes.append(entry)
-            reasons.append(Reason("fit", f"{entry.id} was trained on text like this"))
+        if (reason := _obstacle(entry, tier, text, obstacle)) is None:
+            open_to.append(entry)
         else:
-            reasons.append(reason)
+            closed.setdefault(reason.text, reason)
+    routes = sorted(open_to, key=lambda entry: _place(entry, tier, difficulty))
+    reasons = [*(_suits(entry, difficulty) for entry in routes), *closed.values()]
     reasons.append(Reason("floor", "the rules always answer" if not routes else "the rules answer if no model does"))
     return Choice((*routes, RULES), tuple(reasons), wished=False)
+
+
+def target_rank(tier: Tier, difficulty: float) -> float:
+    """The quality, 1 to 5, that a text of this difficulty asks for: a step more for those who pay for the best."""
+    premium = {Tier.PROFESSIONAL: 0.5, Tier.ENTERPRISE: 1.0}.get(tier, 0.0)
+    return min(5.0, 1.5 + 3.0 * difficulty + premium)
+
+
+def _place(entry: Entry, tier: Tier, difficulty: float) -> tuple[bool, bool, float, float]:
+    """Sort key: others before ours; good enough before not; then the cheapest, or the nearest to good enough."""
+    price = entry.input_usd + entry.output_usd
+    short = max(0.0, target_rank(tier, difficulty) - entry.rank)
+    return entry.provider == OWN, short > 0, short, price
+
+
+def _suits(entry: Entry, difficulty: float) -> Reason:
+    if entry.provider == OWN:
+        return Reason("fit", f"{entry.id} was trained on text like this")
+    return Reason("suits", f"{entry.id} (quality {entry.rank} of 5) can answer a text of difficulty {difficulty:.2f}")
 
 
 def _wished(entries: Sequence[Entry], wish: str) -> Entry:
@@ -62,12 +97,16 @@ def _wished(entries: Sequence[Entry], wish: str) -> Entry:
     raise NotFound(f"There is no model {wish!r}; auto, {', '.join(entry.id for entry in entries)} can be asked for.")
 
 
-def _allowed(entry: Entry, tier: Tier) -> bool:
-    return tier in entry.tiers and (entry.provider != "own" or tier in CUSTOM_MODELS_FROM)
+def allowed(entry: Entry, tier: Tier) -> bool:
+    return tier in entry.tiers and (entry.provider != OWN or tier in CUSTOM_MODELS_FROM)
 
 
-def _obstacle(entry: Entry, tier: Tier, text: str) -> Reason | None:
-    if not _allowed(entry, tier):
+def _obstacle(entry: Entry, tier: Tier, text: str, obstacle: Callable[[Entry], str | None]) -> Reason | None:
+    if not allowed(entry, tier):
         return Reason("tier", f"{entry.id} is not part of tier {tier}")
+    if (why := obstacle(entry)) is not None:
+        return Reason("unavailable", why)
+    if entry.context and len(text) > entry.context * CHARACTERS_PER_TOKEN / 2:
+        return Reason("context", f"{entry.id} takes {entry.context} tokens, in and out, and the text would need more")
     misfit = Fit.from_dict(entry.fit).misfit(text) if entry.fit else None
     return Reason("misfit", f"{entry.id} was passed over: {misfit}") if misfit else None

@@ -89,7 +89,7 @@ def test_the_answer_tells_who_gave_it_why_what_it_cost_and_is_captured() -> None
 
     assert (answer.text, answer.model_id, answer.violations) == (FAITHFUL, "writer@2", [])
     assert answer.usage == {"input_tokens": 7, "output_tokens": 5, "cost_usd": pytest.approx(64e-6)}
-    assert _codes(answer) == ["answered", "fit", "floor"]
+    assert _codes(answer) == ["answered", "suits", "floor"]
     assert set(answer.scores) == {"before", "after"} and answer.latency_ms >= 0
     point = stage.world.corpus.get(ACME, answer.decision_id)
     assert (point.source, point.target, point.model_id) == (TEXT, FAITHFUL, "writer@2")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from millrace.catalogue import RULES, Entry
 from millrace.contract import Tier
-from millrace.errors import Forbidden, NotFound
+from millrace.errors import Forbidden, NotFound, ProviderRefused
 from millrace.fit import Fit
 from millrace.routing import AUTO, choose
 
@@ -68,3 +68,32 @@ def test_a_text_outside_of_the_training_is_not_sent_and_the_reason_says_by_how_m
 def test_own_models_answer_from_professional_up(tier: Tier, count: int) -> None:
     entries: list[Any] = [Entry("own@1", "own"), RULES]
     assert len(choose(entries, tier, "text").routes) == count
+
+
+def test_the_cheapest_model_that_is_good_enough_goes_first_and_own_models_after_others() -> None:
+    """H4, H5, H6."""
+    rows = [
+        Entry("mine@1", "own"),
+        Entry("best", "openai", rank=5, input_usd=2, output_usd=10),
+        Entry("good", "openai", rank=4, input_usd=1, output_usd=5),
+        Entry("small", "openai", rank=2, input_usd=0.1, output_usd=0.5),
+    ]
+
+    def order(tier: Tier, difficulty: float) -> list[str]:
+        return [entry.id for entry in choose([*rows, RULES], tier, "A text.", difficulty=difficulty).routes]
+
+    assert order(Tier.BASIC, 0.1) == ["small", "good", "best", "rules"]
+    assert order(Tier.ENTERPRISE, 0.3) == ["good", "best", "small", "mine@1", "rules"]
+    assert order(Tier.ENTERPRISE, 1.0) == ["best", "good", "small", "mine@1", "rules"]
+
+
+def test_a_model_that_cannot_be_called_is_passed_over_and_refused_when_it_was_asked_for() -> None:
+    """H2: with the reason."""
+    rows = [Entry("best", "openai", rank=5), RULES]
+
+    chosen = choose(rows, Tier.BASIC, "A text.", obstacle=lambda entry: "openai has no key.")
+
+    assert chosen.routes == (RULES,)
+    assert chosen.reasons[0].text == "openai has no key."
+    with pytest.raises(ProviderRefused, match="no key"):
+        choose(rows, Tier.BASIC, "A text.", "best", obstacle=lambda entry: "openai has no key.")

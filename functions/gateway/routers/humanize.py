@@ -5,15 +5,12 @@ from __future__ import annotations
 from typing import Literal
 
 from fastapi import APIRouter
-from millrace.errors import MillraceError
-from millrace.humanize import Humanizer
 from millrace.providers import Ask
 from pydantic import AliasChoices, BaseModel, Field
 
-from functions import parts
+from functions.gateway.answering import humanizer
 from functions.gateway.caller import Editor
-from functions.gateway.shapes import Reason, settings
-from functions.observability import logger
+from functions.gateway.shapes import Reason
 
 router = APIRouter(tags=["humanize"])
 
@@ -58,12 +55,7 @@ class Response(BaseModel):
     latency_ms: float
 
 
-def _lost(error: MillraceError) -> None:
-    logger.warning("answer not captured", reason=str(error))
-
-
 @router.post("/api/humanize", summary="Rewrite a text in a natural human voice")
 def humanize(request: Request, caller: Editor) -> Response:
-    humanizer = Humanizer(parts.catalogue(settings), parts.corpus(settings), settings.deadline_s, on_lost_capture=_lost)
     ask = Ask(request.text, request.strength, request.tone)
-    return Response.model_validate(humanizer.humanize(caller, ask, request.model_id).to_dict())
+    return Response.model_validate(humanizer().humanize(caller, ask, request.model_id).to_dict())

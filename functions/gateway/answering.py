@@ -1,0 +1,44 @@
+"""The humanizer, put together once per process: the catalogue, breakers that all processes share, and what stands."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from millrace import clock, lifecycle, providers
+from millrace.breakers import Breakers
+from millrace.calls import Calls
+from millrace.catalogue import Entry
+from millrace.errors import MillraceError
+from millrace.humanize import Humanizer
+
+from functions import parts
+from functions.gateway.shapes import settings
+from functions.observability import logger
+
+
+@cache
+def calls() -> Calls:
+    return Calls(Breakers(parts.table(settings)))
+
+
+def obstacle(entry: Entry) -> str | None:
+    """Why a model cannot be called at all just now."""
+    if not lifecycle.standing(entry, clock.now().date()):
+        return f"{entry.id} was shut down on {entry.shutdown}."
+    return providers.obstacle(entry)
+
+
+@cache
+def humanizer() -> Humanizer:
+    return Humanizer(
+        parts.catalogue(settings),
+        parts.corpus(settings),
+        settings.deadline_s,
+        on_lost_capture=_lost,
+        calls=calls(),
+        obstacle=obstacle,
+    )
+
+
+def _lost(error: MillraceError) -> None:
+    logger.warning("answer not captured", reason=str(error))
