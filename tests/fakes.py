@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import cache
 from typing import Any, Literal
 
@@ -165,6 +166,8 @@ def _true(item: Raw, part: str, names: Mapping[str, str], values: Raw) -> bool:
         return item.get(names[found[1]]) == values[found[2]]
     if found := re.fullmatch(r"(\S+) IN \((.*)\)", part):
         return item.get(names[found[1]]) in [values[name] for name in found[2].split(", ")]
+    if found := re.fullmatch(r"\(attribute_not_exists\((\S+)\) OR \1 <= (\S+)\)", part):
+        return names[found[1]] not in item or Decimal(item[names[found[1]]]["N"]) <= Decimal(values[found[2]]["N"])
     raise AssertionError(f"the fake does not know the condition {part!r}")
 
 

@@ -66,6 +66,8 @@ class Write:
     expect: Mapping[str, Any] = field(default_factory=dict)
     new: bool = False
     """The item must not exist yet."""
+    at_most: Mapping[str, int | float] = field(default_factory=dict)
+    """Attributes that must be absent or no larger than this."""
 
 
 @dataclass(frozen=True)
@@ -254,6 +256,10 @@ def _condition(write: Write) -> dict[str, Any]:
         else:
             values[f":e{number}"] = value
             parts.append(f"#e{number} = :e{number}")
+    for number, (name, most) in enumerate(write.at_most.items()):
+        names[f"#m{number}"] = name
+        values[f":m{number}"] = most
+        parts.append(f"(attribute_not_exists(#m{number}) OR #m{number} <= :m{number})")
     if not parts:
         return {}
     condition: dict[str, Any] = {"ConditionExpression": " AND ".join(parts)}

@@ -26,6 +26,7 @@ WRITES = st.builds(
     add=st.dictionaries(st.just("count"), st.integers(1, 3), max_size=1),
     expect=st.dictionaries(st.sampled_from(["state", "n"]), EXPECT, max_size=2),
     new=st.booleans(),
+    at_most=st.dictionaries(st.just("count"), st.integers(0, 4), max_size=1),
 )
 
 
