@@ -22,6 +22,7 @@ SERVICE_ERRORS = {
     "Lambda.ClientExecutionTimeoutException",
     "Lambda.TooManyRequestsException",
     "Lambda.Unknown",
+    "Runtime.ExitError",
     "SageMaker.AmazonSageMakerException",
     "SageMaker.ThrottlingException",
 }

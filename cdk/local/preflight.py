@@ -11,12 +11,14 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 Env = Mapping[str, str]
 REPO = Path(__file__).resolve().parents[2]
 NEEDED_BYTES = 8 * 1024**3
+LEFTOVERS_S = 10.0
 ENOUGH_BYTES = 2 * 1024**3
 """For a twin whose set-up is done."""
 
@@ -63,8 +65,16 @@ def network(env: Env) -> str | None:
 
 
 def ports(env: Env) -> str | None:
+    """What a killed twin left goes by itself within seconds, and is waited for."""
     if _running(env):
         return None
+    deadline = time.monotonic() + (LEFTOVERS_S if (_home(env) / "twin.pid").exists() else 0)
+    while (found := _taken(env)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return found
+
+
+def _taken(env: Env) -> str | None:
     for name, default in (("MILLRACE_API_PORT", 8080), ("MILLRACE_AWS_PORT", 4566)):
         port = int(env.get(name, default))
         with socket.socket() as probe:
@@ -93,12 +103,15 @@ def _is_set_up() -> bool:
 
 def _running(env: Env) -> bool:
     """Whether the ports are held by a twin of ours."""
-    home = Path(env.get("MILLRACE_HOME", REPO / ".millrace"))
     try:
-        pids = json.loads((home / "twin.json").read_text()).get("pids", {})
+        pids = json.loads((_home(env) / "twin.json").read_text()).get("pids", {})
         return any(b"cdk.local" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids.values())
     except (OSError, ValueError, AttributeError):
         return False
+
+
+def _home(env: Env) -> Path:
+    return Path(env.get("MILLRACE_HOME", REPO / ".millrace"))
 
 
 def main() -> int:

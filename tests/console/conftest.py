@@ -27,11 +27,12 @@ ARGUMENTS = [
 WITHIN_MS = 10_000
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None and not os.environ.get("CI"):
         pytest.skip("the console's tests need chromium: apt-get install chromium")
     expect.set_options(timeout=WITHIN_MS)
+    # One for each module: while it lives, Playwright's event loop runs in this thread, and no other loop can.
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield started
