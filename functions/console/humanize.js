@@ -12,7 +12,7 @@ const EXAMPLE =
   "Moreover, it is important to note that we utilize 3 servers in Berlin. In order to facilitate a seamless " +
   "experience, the team did not change the API, and the release of 2026-03-14 remains supported.";
 const ALWAYS = [["auto", "auto"], ["rules", "rules"]];
-const MAX_TEXT = 20000;
+const MAX_TEXT = 60000;
 
 export function build() {
   const input = el("textarea.pane", { id: "source", placeholder: "Paste or write the text to be humanized.", spellcheck: true, autofocus: true });

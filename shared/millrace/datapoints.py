@@ -13,8 +13,10 @@ from typing import Any, Literal
 
 from .errors import InvalidInput
 
-MAX_TEXT = 20_000
-"""Characters on either side of a pair."""
+MAX_TEXT = 60_000
+"""Characters on either side of a pair: MAX_WORDS words with their markup and addresses."""
+MAX_WORDS = 3_000
+"""Of a text that is humanized while its caller waits."""
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")

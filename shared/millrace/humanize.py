@@ -3,6 +3,9 @@
 Routes are tried in order until one answers with a rewrite that verifies. A model that was asked for by name answers
 alone: its unfaithful rewrite is an error that carries the draft. Whatever happens, the answer is captured.
 
+A long text is rewritten paragraph by paragraph, several at a time: each is answered, verified and escalated on its own
+under the one deadline, and the whole is verified again.
+
 A provider gets a thread and the time that is left: one that hangs or drips is left behind, and the rules still answer.
 """
 
@@ -10,16 +13,20 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from . import paragraphs
 from .calls import Calls
 from .catalogue import RULES, Catalogue, Entry
 from .clock import fresh_id, stamp
 from .corpus import Corpus
-from .datapoints import MAX_TEXT, DataPoint, Origin, check_unicode, content_id
+from .datapoints import MAX_TEXT, MAX_WORDS, DataPoint, Origin, check_unicode, content_id
 from .errors import InvalidInput, MillraceError, TooLarge, Unavailable, Unfaithful
+from .paragraphs import Part
 from .providers import Ask, Completion, Provider, provider
 from .routing import AUTO, Choice, Reason, choose
 from .tenants import Tenant
@@ -28,6 +35,8 @@ from .text.scores import score
 
 RULES_RESERVE_S = 2.0
 """Time that is kept back so that the rules still answer."""
+MOST_REASONS = 24
+"""Of a long text; what more there are is counted."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,20 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Written:
+    """A rewrite, whose it is, and every completion that it cost, those that were refused among them."""
+
+    text: str
+    entry: Entry
+    reasons: tuple[Reason, ...]
+    spent: tuple[tuple[Entry, Completion], ...]
+
+
+Pick = Callable[[str], Choice]
+"""Who may answer a text, or a paragraph of one."""
+
+
+@dataclass(frozen=True)
 class Humanizer:
     catalogue: Catalogue
     corpus: Corpus
@@ -56,48 +79,97 @@ class Humanizer:
     """Breakers, retries and their budget; without it every route is asked once."""
     obstacle: Callable[[Entry], str | None] = lambda entry: None
     """Why a model cannot be called at all: no key, shut down."""
+    parallel: int = 4
+    """Paragraphs of one text that are rewritten at a time."""
 
-    def humanize(self, tenant: Tenant, ask: Ask, wish: str | None = None) -> Answer:
-        """NotFound, Forbidden or Unfaithful for a named model; for `auto` always an answer."""
-        _check(ask.text)
+    def humanize(self, tenant: Tenant, ask: Ask, wish: str | None = None, until: float | None = None) -> Answer:
+        """NotFound, Forbidden or Unfaithful for a named model; for `auto` always an answer.
+
+        `until`, on the monotonic clock, is the deadline of work that this text is a part of.
+        """
+        check(ask.text)
         began = time.monotonic()
-        choice = self._choose(tenant, ask, wish)
-        entry, completion, reasons = self._answer(choice, ask, began + self.deadline_s)
-        latency_ms = round((time.monotonic() - began) * 1000, 1)
-        usage = {
-            "input_tokens": completion.input_tokens,
-            "output_tokens": completion.output_tokens,
-            "cost_usd": _cost_usd(entry, completion),
-        }
+        deadline = began + self.deadline_s if until is None else min(until, began + self.deadline_s)
+        pick = self._picking(tenant, wish)
+        written = self._written(pick, ask, deadline)
         answer = Answer(
-            text=completion.text,
-            model_id=entry.id,
-            decision_id=content_id(ask.text, completion.text, salt=fresh_id("")),
-            reasons=[asdict(reason) for reason in reasons],
-            scores={"before": score(ask.text), "after": score(completion.text)},
+            text=written.text,
+            model_id=written.entry.id,
+            decision_id=content_id(ask.text, written.text, salt=fresh_id("")),
+            reasons=[asdict(reason) for reason in written.reasons],
+            scores={"before": score(ask.text), "after": score(written.text)},
             violations=[],
-            usage=usage,
-            latency_ms=latency_ms,
+            usage=_usage(written.spent),
+            latency_ms=round((time.monotonic() - began) * 1000, 1),
         )
         self._capture(tenant, ask, answer)
         return answer
 
-    def _choose(self, tenant: Tenant, ask: Ask, wish: str | None) -> Choice:
+    def _picking(self, tenant: Tenant, wish: str | None) -> Pick:
+        """The catalogue is read once for all paragraphs of a text, and each model is looked at once."""
         try:
             entries = self.catalogue.entries(tenant)
         except Unavailable as error:
             if wish not in (None, "", AUTO, RULES.id):
                 raise
-            choice = choose([RULES], tenant.tier, ask.text, wish)
-            return replace(choice, reasons=(Reason("catalogue", str(error)), *choice.reasons))
-        return choose(entries, tenant.tier, ask.text, wish, obstacle=self.obstacle)
+            choice = choose([RULES], tenant.tier, "", wish)
+            without = replace(choice, reasons=(Reason("catalogue", str(error)), *choice.reasons))
+            return lambda text: without
+        seen: dict[str, str | None] = {}
 
-    def _answer(self, choice: Choice, ask: Ask, deadline: float) -> tuple[Entry, Completion, list[Reason]]:
+        def obstacle(entry: Entry) -> str | None:
+            if entry.id not in seen:
+                seen[entry.id] = self.obstacle(entry)
+            return seen[entry.id]
+
+        return lambda text: choose(entries, tenant.tier, text, wish, obstacle=obstacle)
+
+    def _written(self, pick: Pick, ask: Ask, deadline: float) -> Written:
+        parts = paragraphs.split(ask.text)
+        bare = not any(part.body for part in parts)
+        if not bare and paragraphs.size(ask.text) > paragraphs.LONG_WORDS:
+            return self._in_parts(pick, ask, parts, deadline)
+        choice = pick(ask.text)
+        if bare and not choice.wished:
+            choice = replace(choice, routes=(RULES,), reasons=(_NO_PROSE,))
+        return self._answer(choice, ask, deadline)
+
+    def _in_parts(self, pick: Pick, ask: Ask, parts: Sequence[Part], deadline: float) -> Written:
+        """Every paragraph by whoever suits it. Where the rules alone may answer, they see the text as a whole."""
+        choices = [pick(part.body) for part in parts]
+        if all(choice.routes == (RULES,) for choice in choices):
+            return self._answer(replace(choices[0], reasons=_merged([c.reasons for c in choices])), ask, deadline)
+        asks = [replace(ask, text=part.body) for part in parts]
+        written = self._all(choices, asks, deadline)
+        if choices[0].wished:
+            _faithful_parts(choices[0].routes[0], parts, written)
+        return _whole(ask.text, parts, written)
+
+    def _all(self, choices: Sequence[Choice], asks: Sequence[Ask], deadline: float) -> list[Written]:
+        """Whatever the model that was asked for wrote, faithful or not; any other failure of it at once."""
+        with ThreadPoolExecutor(self.parallel, "paragraph") as pool:
+            futures = [
+                pool.submit(self._answer, choice, ask, deadline, strict=False)
+                for choice, ask in zip(choices, asks, strict=True)
+            ]
+            try:
+                return [future.result() for future in futures]
+            except MillraceError:
+                for future in futures:
+                    future.cancel()
+                raise
+
+    def _answer(self, choice: Choice, ask: Ask, deadline: float, strict: bool = True) -> Written:
+        """`strict`: a named model's rewrite that does not verify is an error here, and not for who asked to see."""
         reasons = list(choice.reasons)
+        spent: list[tuple[Entry, Completion]] = []
         for entry in choice.routes:
             left_s = deadline - time.monotonic() - (0 if choice.wished else RULES_RESERVE_S)
             if entry.id != RULES.id and left_s <= 0:
-                reasons.append(Reason("deadline", f"{entry.id} was passed over: no time was left for it"))
+                late = f"{entry.id} was passed over: no time was left for it"
+                if choice.wished:
+                    raise Unavailable(late + ".")
+                reasons.append(Reason("deadline", late))
                 continue
             try:
                 completion = self._call(entry, ask, time.monotonic() + left_s)
@@ -106,19 +178,19 @@ class Humanizer:
                     raise
                 reasons.append(Reason("unavailable", str(error)))
                 continue
+            spent.append((entry, completion))
             violations = verify(ask.text, completion.text)
             if not violations:
-                return (
-                    entry,
-                    completion,
-                    [Reason("answered", f"{entry.id} answered and its rewrite verified"), *reasons],
-                )
-            if choice.wished:
-                raise Unfaithful(_summary(entry, violations), completion.text, [asdict(v) for v in violations])
+                answered = Reason("answered", f"{entry.id} answered and its rewrite verified")
+                return Written(completion.text, entry, (answered, *reasons), tuple(spent))
+            if choice.wished and strict:
+                raise _unfaithful(entry, completion.text, violations)
             reasons.append(Reason("unfaithful", _summary(entry, violations)))
+            if choice.wished:
+                return Written(completion.text, entry, tuple(reasons), tuple(spent))
         # The rules verify their own rewrite; should that ever fail, the text itself is the faithful answer.
         reasons.append(Reason("unchanged", "no rewrite verified, so the text is returned as it is"))
-        return RULES, Completion(ask.text), reasons
+        return Written(ask.text, RULES, tuple(reasons), tuple(spent))
 
     def _call(self, entry: Entry, ask: Ask, until: float) -> Completion:
         if self.calls is None or entry.id == RULES.id:
@@ -150,6 +222,64 @@ class Humanizer:
             self.corpus.capture(tenant, point)
         except MillraceError as error:
             self.on_lost_capture(error)
+
+
+_NO_PROSE = Reason("unchanged", "the text is code, tables and headings alone: there is nothing to rewrite")
+
+
+def _faithful_parts(entry: Entry, parts: Sequence[Part], written: Sequence[Written]) -> None:
+    """Unfaithful, with the whole draft, where a paragraph by the model that was asked for did not verify."""
+    violations = [found for part, one in zip(parts, written, strict=True) for found in verify(part.body, one.text)]
+    if violations:
+        raise _unfaithful(entry, paragraphs.join(parts, [one.text for one in written]), violations)
+
+
+def _whole(text: str, parts: Sequence[Part], written: Sequence[Written]) -> Written:
+    """The paragraphs' rewrites as one; whose most words are is named as its author."""
+    bodies, broken = paragraphs.mend(text, parts, [one.text for one in written])
+    reasons = _merged([one.reasons for one in written])
+    spent = tuple(cost for one in written for cost in one.spent)
+    if broken:
+        told = Reason("unchanged", "the paragraphs verified and the whole did not, so the text is returned as it is")
+        return Written(text, RULES, (told, *reasons), spent)
+    words: Counter[str] = Counter()
+    shares: Counter[str] = Counter()
+    kept = 0
+    for part, one, body in zip(parts, written, bodies, strict=True):
+        if body != one.text:
+            kept += 1
+            continue
+        words[one.entry.id] += paragraphs.size(part.body)
+        shares[one.entry.id] += 1
+    listed = [f"{id} rewrote {count}" for id, count in shares.most_common()] + [f"{kept} stay as they were"] * bool(
+        kept
+    )
+    told = Reason("answered", f"of {len(parts)} parts {', '.join(listed)}; each verified, and so does the whole")
+    entries = {one.entry.id: one.entry for one in written}
+    main = entries[words.most_common(1)[0][0]] if words else RULES
+    return Written(paragraphs.join(parts, bodies), main, (told, *reasons), spent)
+
+
+def _merged(each: Sequence[Sequence[Reason]]) -> tuple[Reason, ...]:
+    """Every reason once, with how many parts it held for; the ones that say who answered are left out."""
+    counted = Counter(reason for reasons in each for reason in reasons if reason.code != "answered")
+    told = [
+        reason if count == len(each) else Reason(reason.code, f"{reason.text} ({count} of {len(each)} parts)")
+        for reason, count in counted.items()
+    ]
+    if len(told) > MOST_REASONS:
+        more = Reason("more", f"{len(told) - MOST_REASONS} more reasons of single parts are left out here")
+        told = [*told[:MOST_REASONS], more]
+    return tuple(told)
+
+
+def _usage(spent: Sequence[tuple[Entry, Completion]]) -> dict[str, Any]:
+    """What all calls took together, refused rewrites among them: they are paid for too."""
+    return {
+        "input_tokens": sum(completion.input_tokens for _, completion in spent),
+        "output_tokens": sum(completion.output_tokens for _, completion in spent),
+        "cost_usd": sum(_cost_usd(entry, completion) for entry, completion in spent),
+    }
 
 
 def _cost_usd(entry: Entry, completion: Completion) -> float:
@@ -184,14 +314,21 @@ def within(limit_s: float, call: Callable[[], Completion], who: str) -> Completi
     return results[0]
 
 
+def _unfaithful(entry: Entry, draft: str, violations: list[Violation]) -> Unfaithful:
+    return Unfaithful(_summary(entry, violations), draft, [asdict(violation) for violation in violations])
+
+
 def _summary(entry: Entry, violations: list[Violation]) -> str:
     kinds = ", ".join(sorted({violation.kind for violation in violations}))
     return f"{entry.id} answered, but its rewrite did not keep: {kinds}."
 
 
-def _check(text: str) -> None:
+def check(text: str) -> None:
+    """InvalidInput for a text that is none, TooLarge for one that one answer cannot hold."""
     if not text.strip():
         raise InvalidInput("The text is empty; send the text to be humanized.")
     if len(text) > MAX_TEXT:
         raise TooLarge(f"The text has {len(text):,} characters; at most {MAX_TEXT:,} are taken at once.")
+    if (words := len(text.split())) > MAX_WORDS:
+        raise TooLarge(f"The text has {words:,} words; at most {MAX_WORDS:,} are taken at once. Send it in pieces.")
     check_unicode("text", text)

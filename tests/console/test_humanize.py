@@ -103,9 +103,9 @@ def test_an_unfaithful_draft_is_shown_as_refused_with_what_it_lost_marked(consol
 def test_a_problem_is_said_as_its_sentence(console: Watched, api: Served) -> None:
     page = console.open("humanize")
 
-    humanize(page, "word " * 4001)
+    humanize(page, "x" * 60_005)
 
-    expect(page.get_by_role("alert")).to_have_text("The text has 20,005 characters; at most 20,000 are taken at once.")
+    expect(page.get_by_role("alert")).to_have_text("The text has 60,005 characters; at most 60,000 are taken at once.")
     expect(page.get_by_text("5 characters too many")).to_be_visible()
 
 

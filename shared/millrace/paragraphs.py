@@ -1,0 +1,133 @@
+"""A long text in parts that are rewritten one by one, and put together again. Pure, linear.
+
+A part is a paragraph, a run of short ones or a run of list items. Code, tables, headings, quotations and the white
+space between belong to no part's body: nobody is asked to rewrite them, and they come out as they went in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from .text.blocks import Block, blocks
+from .text.faithfulness import Violation, verify
+from .text.sentences import split as sentences
+
+LONG_WORDS = 300
+"""A text over this is rewritten in parts."""
+FEW_WORDS = 25
+"""A paragraph under this goes with its neighbour."""
+MOST_WORDS = 200
+"""Of one part; a longer paragraph is cut after a sentence."""
+_CHARACTERS_PER_WORD = 12  # for scripts without spaces, and words that are addresses
+
+
+@dataclass(frozen=True)
+class Part:
+    """`body` is to be rewritten and bears no white space at its ends; `lead` and `tail` stay as they are."""
+
+    lead: str
+    body: str
+    tail: str = ""
+
+
+def size(text: str) -> int:
+    """Words, or what a text without spaces would have of them."""
+    return max(len(text.split()), len(text) // _CHARACTERS_PER_WORD)
+
+
+def split(text: str) -> list[Part]:
+    """`join(parts, bodies) == text` for every text. A text of nothing but code and the like has no part with a body."""
+    parts: list[Part] = []
+    kept = ""
+    for group, lead in _groups(text):
+        body = group.strip()
+        start = len(group) - len(group.lstrip()) if body else len(group)
+        kept += lead + group[:start]
+        if body:
+            parts.append(Part(kept, body))
+            kept = group[start + len(body) :]
+    if not parts:
+        return [Part(text, "")]
+    parts[-1] = Part(parts[-1].lead, parts[-1].body, kept)
+    return parts
+
+
+def join(parts: Sequence[Part], bodies: Sequence[str]) -> str:
+    return "".join(part.lead + body + part.tail for part, body in zip(parts, bodies, strict=True))
+
+
+def mend(text: str, parts: Sequence[Part], bodies: Sequence[str]) -> tuple[list[str], list[Violation]]:
+    """Bodies with which the whole verifies, and what still breaks where none were found.
+
+    Each body verifies against its own part; where the whole does not, those that are to blame become what they were.
+    """
+    mended = list(bodies)
+    broken = verify(text, join(parts, mended))
+    for at, part in enumerate(parts):
+        if not broken:
+            break
+        if mended[at] == part.body:
+            continue
+        tried = [*mended[:at], part.body, *mended[at + 1 :]]
+        left = verify(text, join(parts, tried))
+        if len(left) < len(broken):
+            mended, broken = tried, left
+    return mended, broken
+
+
+def _groups(text: str) -> Iterator[tuple[str, str]]:
+    """(group, lead): the text of a part, and what stands before it and is kept; the last group may be empty."""
+    lead = ""
+    body: list[Block] = []
+    gap = ""
+    for block in blocks(text):
+        if not block.text.strip():
+            gap += block.text
+        elif not block.prose:
+            if body:
+                yield _text(body), lead
+                body, lead = [], ""
+            lead, gap = lead + gap + block.text, ""
+        else:
+            for piece in _pieces(block):
+                if body and _together(body, piece, bool(gap)):
+                    body[-1] = Block(body[-1].text + gap, True, item=body[-1].item)
+                    body.append(piece)
+                else:
+                    if body:
+                        yield _text(body), lead
+                        lead = ""
+                    lead, body = lead + gap, [piece]
+                gap = ""
+    if body:
+        yield _text(body), lead
+        lead = ""
+    yield "", lead + gap
+
+
+def _text(body: Sequence[Block]) -> str:
+    return "".join(block.text for block in body)
+
+
+def _together(body: Sequence[Block], block: Block, apart: bool) -> bool:
+    """Whether a block goes on with what is held: items of one list, lines without a blank between, and short ones."""
+    held, more = size(_text(body)), size(block.text)
+    if held + more > MOST_WORDS:
+        return False
+    return not apart or (body[-1].item and block.item) or held < FEW_WORDS or more < FEW_WORDS
+
+
+def _pieces(block: Block) -> Iterator[Block]:
+    """The block, or as few pieces of whole sentences as hold no more than MOST_WORDS each."""
+    if size(block.text) <= MOST_WORDS:
+        yield block
+        return
+    held, words = "", 0
+    for sentence in sentences(block.text):
+        more = size(sentence)
+        if held and words + more > MOST_WORDS:
+            yield Block(held, True, item=block.item)
+            held, words = "", 0
+        held, words = held + sentence, words + more
+    yield Block(held, True, item=block.item)
