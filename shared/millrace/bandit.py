@@ -29,7 +29,7 @@ CENTRES = (0.0, 0.35, 0.2, 0.2, 0.2, 0.1)
 LATENCY_WEIGHT = 0.2
 INTERCEPT_SD = 0.12
 """How far a prior quality may be off."""
-SLOPE_SD = 0.25
+SLOPE_SD = 0.15
 HALF_LIFE = 2_000.0
 """Requests after which half of what was known of an arm that is not tried is forgotten."""
 REQUESTS_A_DAY = 200.0
@@ -103,6 +103,15 @@ class Observation:
     cost_usd: float | None = None
     """None: nothing was spent for this (feedback on an earlier answer)."""
     allowance_usd: float | None = None
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> Self:
+        known = {name: raw[name] for name in cls.__dataclass_fields__ if name in raw}
+        return cls(**{**known, "features": tuple(raw["features"])})
+
+    def rated(self, quality: float, at: float) -> Self:
+        """The same answer as somebody judged it later, in [0, 1]: a second look, which costs nothing."""
+        return replace(self, reward=min(1.0, max(0.0, quality)), at=at, cost_usd=None, allowance_usd=None)
 
 
 @dataclass(frozen=True)
@@ -205,6 +214,24 @@ def update(state: State, seen: Observation) -> State:
     return replace(state, arms=arms, price=_paced(state.price, seen), clock=clock, at=max(state.at, seen.at))
 
 
+def told(state: State) -> list[dict[str, Any]]:
+    """What is believed of each arm, for people; quality is that of an ordinary text. The most tried first."""
+    ordinary = (1.0, *(0.0 for _ in PARTS))
+    rows = [
+        {
+            "model_id": id,
+            "quality": round(belief.mean[0], 4),
+            "sd": round(math.sqrt(_quadratic(_aged(belief, state.clock), ordinary)), 4),
+            "answers": belief.count,
+            "cost_ratio": round(belief.cost_ratio, 4),
+            "changed": belief.changed or None,
+            "changed_at": belief.changed_at or None,
+        }
+        for id, belief in state.arms.items()
+    ]
+    return sorted(rows, key=lambda row: (-row["answers"], row["model_id"]))
+
+
 def _judged(state: State, arm: Arm, x: Sequence[float], optimism: float, price: float, floor: float) -> Ranked:
     belief = state.arms.get(arm.id) or Belief.prior(arm.quality, state.clock)
     quality = sum(m * v for m, v in zip(belief.mean, x, strict=True))
@@ -305,9 +332,15 @@ def _belief(row: Mapping[str, Any]) -> Belief:
     return Belief(**{**known, "mean": tuple(row["mean"]), "cov": tuple(row["cov"])})
 
 
+_FRESH = Belief((), ())
+_DIGITS = {"cov": 4, "clock": 12, "changed_at": 12}
+
+
 def _row(belief: Belief) -> dict[str, Any]:
+    """Only what differs from a fresh belief."""
     plain = {name: getattr(belief, name) for name in Belief.__dataclass_fields__}
-    return {name: _short(value, 12 if name in ("clock", "changed_at") else 6) for name, value in plain.items()}
+    told = {name: value for name, value in plain.items() if value != getattr(_FRESH, name)}
+    return {name: _short(value, _DIGITS.get(name, 6)) for name, value in told.items()}
 
 
 def _short(value: Any, digits: int = 6) -> Any:

@@ -29,6 +29,7 @@ class Kind(StrEnum):
     CATALOGUE = "catalogue"
     API_KEY = "api-key"
     USAGE = "usage"
+    ROUTING = "routing"
     BREAKER = "breaker"
     AUDIT = "audit"
     IDEMPOTENCY = "idempotency"
