@@ -23,21 +23,24 @@ _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 @dataclass(frozen=True)
 class Fit:
     max_words: int
-    """Longest source in training, in words."""
+    """Length in words that 99 of 100 sources in training do not exceed: one long one is no training on long ones."""
     known: str
     """The Bloom filter, base64; empty where no vocabulary was kept."""
 
     @classmethod
     def of(cls, sources: Iterable[str]) -> Fit:
-        longest, vocabulary = 0, set[str]()
+        lengths: list[int] = []
+        vocabulary = set[str]()
         for source in sources:
-            longest = max(longest, len(source.split()))
+            lengths.append(len(source.split()))
             if len(vocabulary) < MAX_WORDS_IN_PROFILE:
                 vocabulary.update(_words(source))
         bits = bytearray(max(8, len(vocabulary) * BITS_PER_WORD // 8 + 1))
         for word in vocabulary:
             for probe in _probes(word, len(bits) * 8):
                 bits[probe // 8] |= 1 << probe % 8
+        lengths.sort()
+        longest = lengths[-(-(len(lengths) - 1) * 99 // 100)] if lengths else 0  # rounded up
         return cls(longest, base64.b64encode(bits).decode())
 
     @classmethod

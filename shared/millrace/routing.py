@@ -7,7 +7,7 @@ is not tried, and a reason says why.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from .catalogue import RULES, Entry
@@ -63,10 +63,10 @@ def choose(
             continue
         if (reason := _obstacle(entry, tier, text, obstacle)) is None:
             open_to.append(entry)
-        else:
+        elif not (entry.shutdown and reason.code == "unavailable"):  # that a model is gone is no news
             closed.setdefault(reason.text, reason)
     routes = sorted(open_to, key=lambda entry: _place(entry, tier, difficulty))
-    reasons = [*(_suits(entry, difficulty) for entry in routes), *closed.values()]
+    reasons = [*(_suits(entry, difficulty) for entry in routes), *_together(closed.values())]
     reasons.append(Reason("floor", "the rules always answer" if not routes else "the rules answer if no model does"))
     return Choice((*routes, RULES), tuple(reasons), wished=False)
 
@@ -88,6 +88,13 @@ def _suits(entry: Entry, difficulty: float) -> Reason:
     if entry.provider == OWN:
         return Reason("fit", f"{entry.id} was trained on text like this")
     return Reason("suits", f"{entry.id} (quality {entry.rank} of 5) can answer a text of difficulty {difficulty:.2f}")
+
+
+def _together(closed: Iterable[Reason]) -> list[Reason]:
+    """What is missing at several providers is told once."""
+    missing = [reason.text for reason in closed if reason.code == "unavailable"]
+    others = [reason for reason in closed if reason.code != "unavailable"]
+    return [*others, *([Reason("unavailable", " ".join(missing))] if missing else [])]
 
 
 def _wished(entries: Sequence[Entry], wish: str) -> Entry:

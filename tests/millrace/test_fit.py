@@ -50,3 +50,10 @@ def test_a_text_of_strange_words_does_not_fit() -> None:
 def test_case_and_numbers_make_no_difference() -> None:
     fit = Fit.of(["We don’t use servers"])
     assert fit.known_share("WE DON’T USE 17 SERVERS") == 1.0
+
+
+def test_one_long_text_among_many_is_no_training_on_long_texts() -> None:
+    """H6: a single correction of a long answer must not open every long text to a small model."""
+    fit = Fit.of(["a short one"] * 500 + ["word " * 60])
+
+    assert fit.max_words == 3
