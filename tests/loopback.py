@@ -179,7 +179,8 @@ class _Handler(BaseHTTPRequestHandler):
         from functions.gateway.handler import handler
 
         headers = {name.lower(): value for name, value in self.headers.items()}
-        headers.setdefault("x-api-key", self.server.demo_key)
+        if "authorization" not in headers:
+            headers.setdefault("x-api-key", self.server.demo_key)
         event: dict[str, Any] = {
             "version": "2.0",
             "routeKey": "$default",

@@ -6,15 +6,20 @@ from fastapi import FastAPI
 
 from functions.gateway import problems
 from functions.gateway.routers import (
+    available,
+    batch,
     console,
     drops,
     feedback,
     humanize,
     models,
+    openai,
+    routing_state,
     strategies,
     system,
     training_data,
     training_jobs,
+    voices,
 )
 
 app = FastAPI(
@@ -24,6 +29,21 @@ app = FastAPI(
     responses=problems.RESPONSES,
     redoc_url=None,
 )
-for router in (humanize, feedback, training_data, training_jobs, models, drops, strategies, system, console):
+for router in (
+    humanize,
+    batch,
+    voices,
+    feedback,
+    training_data,
+    training_jobs,
+    available,  # before models, whose {id} would take its name
+    models,
+    routing_state,
+    openai,
+    drops,
+    strategies,
+    system,
+    console,
+):
     app.include_router(router.router)
 problems.install(app)

@@ -1,4 +1,7 @@
-"""Errors as RFC 9457 problem details; the one place where an error becomes an HTTP status."""
+"""Errors as RFC 9457 problem details; the one place where an error becomes an HTTP status.
+
+Below /v1 they have OpenAI's shape instead, so that its clients raise what their users catch.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from millrace.errors import MillraceError, Unavailable, Unfaithful
+from millrace.errors import MillraceError, NotFound, ProviderRefused, Unavailable, Unfaithful
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -45,6 +48,35 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
+class OpenAIDetail(BaseModel):
+    message: str
+    type: str
+    code: str
+    param: str | None
+    draft: str | None = None
+    """Of an unfaithful rewrite."""
+    violations: list[dict[str, str]] | None = None
+
+
+class OpenAIError(BaseModel):
+    """OpenAI's error."""
+
+    error: OpenAIDetail
+
+
+OPENAI_RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"description": told["description"], "model": OpenAIError} for status, told in RESPONSES.items()
+}
+_OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
+
+def openai_error(status: int, code: str, detail: str, param: str | None = None, **more: Any) -> dict[str, Any]:
+    if code == NotFound.code:
+        code, param = "model_not_found", "model"
+    kind = _OPENAI_TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
+    return {"error": {"message": detail, "type": kind, "code": code, "param": param} | more}
+
+
 def install(app: FastAPI) -> None:
     app.add_exception_handler(MillraceError, _ours)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -64,32 +96,53 @@ def _as_problems(described: dict[str, Any]) -> dict[str, Any]:
     return described
 
 
-def answer(status: int, code: str, title: str, detail: str, **more: Any) -> JSONResponse:
-    body = {"type": f"/problems/{code}", "title": title, "status": status, "detail": detail} | more
+def answer(path: str, status: int, code: str, title: str, detail: str, **more: Any) -> JSONResponse:
     headers = {"Retry-After": "5"} if status == 503 else None
+    if path.startswith("/v1/"):
+        return JSONResponse(openai_error(status, code, detail, **more), status, headers)
+    more.pop("param", None)  # OpenAI's
+    body = {"type": f"/problems/{code}", "title": title, "status": status, "detail": detail} | more
     return JSONResponse(body, status, headers, media_type="application/problem+json")
+
+
+def problem(error: MillraceError) -> Problem:
+    """What a caller hears of an error of ours; what is our fault keeps its details to itself."""
+    title = (type(error).__doc__ or type(error).__name__).split(";")[0].split(".")[0]
+    if error.status >= 500 and not isinstance(error, Unavailable):
+        title, detail = "Internal error", "Something went wrong on our side; it is logged."
+        return Problem(type=f"/problems/{error.code}", title=title, status=error.status, detail=detail)
+    told = Problem(type=f"/problems/{error.code}", title=title, status=error.status, detail=str(error))
+    if isinstance(error, Unfaithful):
+        told = told.model_copy(update={"draft": error.draft, "violations": error.violations})
+    return told
 
 
 def _ours(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, MillraceError)  # noqa: S101 - registered for this class alone
-    title = (type(error).__doc__ or type(error).__name__).split(";")[0].split(".")[0]
+    path = request.url.path
     if error.status >= 500:
-        logger.warning("request failed", error=type(error).__name__, reason=str(error), path=request.url.path)
-    if error.status >= 500 and not isinstance(error, Unavailable):
-        return answer(error.status, error.code, "Internal error", "Something went wrong on our side; it is logged.")
-    more = {"draft": error.draft, "violations": error.violations} if isinstance(error, Unfaithful) else {}
-    return answer(error.status, error.code, title, str(error), **more)
+        logger.warning("request failed", error=type(error).__name__, reason=str(error), path=path)
+    told = problem(error)
+    more = {"draft": told.draft, "violations": told.violations} if told.draft is not None else {}
+    reply = answer(path, told.status, error.code, told.title, told.detail, **more)
+    if isinstance(error, ProviderRefused):
+        reply.headers["x-should-retry"] = "false"  # what OpenAI's clients listen to: only a person can mend this
+    return reply
 
 
 def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class alone
     told = "; ".join(f"{'.'.join(map(str, e['loc'][1:])) or 'body'}: {e['msg']}" for e in error.errors()[:10])
-    return answer(422, "invalid-input", "Invalid input", told)
+    path = request.url.path
+    status = 400 if path.startswith("/v1/") else 422  # what a client of OpenAI's knows as BadRequestError
+    param = ".".join(map(str, error.errors()[0]["loc"][1:])) or None
+    return answer(path, status, "invalid-input", "Invalid input", told, param=param)
 
 
 def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
-    told = answer(error.status_code, "http", str(error.detail), f"{request.method} {request.url.path}: {error.detail}")
+    path = request.url.path
+    told = answer(path, error.status_code, "http", str(error.detail), f"{request.method} {path}: {error.detail}")
     told.headers.update(error.headers or {})  # Allow of a 405
     return told
 
@@ -109,7 +162,7 @@ class Border:
         except Exception as error:
             logger.error("unexpected error", error=type(error).__name__, path=scope.get("path"), at=_place(error))
             detail = "Something went wrong on our side; it is logged."
-            await answer(500, "internal", "Internal error", detail)(scope, receive, send)
+            await answer(str(scope.get("path")), 500, "internal", "Internal error", detail)(scope, receive, send)
 
 
 def _place(error: Exception) -> str:

@@ -42,6 +42,11 @@ class Budget:
     def __post_init__(self) -> None:
         self._tokens = self.reserve
 
+    @property
+    def left(self) -> float:
+        """Retries that it still has."""
+        return max(0.0, self._tokens)
+
     def called(self) -> None:
         with self._lock:
             self._tokens = min(self.cap, self._tokens + self.ratio)

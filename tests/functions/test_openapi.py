@@ -44,11 +44,16 @@ def test_every_request_gets_an_answer_that_is_documented(schema: Any) -> None:
         "DELETE /api/training-jobs/{id}",
         "GET /api/models",
         "GET /api/models/{id}",
+        "GET /api/models/available",
+        "GET /api/routing/state",
+        "POST /v1/chat/completions",
+        "GET /v1/models",
+        "GET /v1/models/{id}",
         "GET /api/drops",
         "GET /api/system/health",
     }
     for operation in operations:
-        if operation.path.startswith("/api/"):
+        if operation.path.startswith(("/api/", "/v1/")):
             _fuzz(operation)
 
 
@@ -89,5 +94,6 @@ def test_each_route_names_the_problems_that_it_has(embedded: dict[str, str]) -> 
             assert {"401", "403", "404", "422", "503"} <= set(told), (method, path)
             for status, response in told.items():
                 if int(status) >= 400 and (path, status) != ("/api/system/health", "503"):
-                    assert list(response["content"]) == ["application/problem+json"], (method, path, status)
+                    kind = "application/json" if path.startswith("/v1/") else "application/problem+json"
+                    assert list(response["content"]) == [kind], (method, path, status)
     assert "HTTPValidationError" not in described["components"]["schemas"]
