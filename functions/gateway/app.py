@@ -7,7 +7,6 @@ from fastapi import FastAPI
 from functions.gateway import problems
 from functions.gateway.routers import (
     available,
-    batch,
     console,
     drops,
     feedback,
@@ -19,7 +18,6 @@ from functions.gateway.routers import (
     system,
     training_data,
     training_jobs,
-    voices,
 )
 
 app = FastAPI(
@@ -31,8 +29,6 @@ app = FastAPI(
 )
 for router in (
     humanize,
-    batch,
-    voices,
     feedback,
     training_data,
     training_jobs,

@@ -39,10 +39,11 @@ NOISE = 0.04
 NOISE_RANGE = (0.004, 0.25)
 CUSUM_SLACK, CUSUM_ALARM, CUSUM_STEP = 0.5, 10.0, 2.5
 """Standard deviations. No single answer counts more than STEP: a rewrite now and then does not verify."""
-PRICE_STEP = 0.005
+PRICE_STEP = 0.004
 PRICE_CAP = 3.0
-DEAREST = 5.0
-"""A call moves the price as if it cost at most so many allowances; the rest shows in the next allowance."""
+DEAREST = 50.0
+"""A call moves the price as if it cost at most so many allowances. At 5 a pacer short of money let every fifth call
+through at any cost."""
 MOST_ARMS = 32
 _HALF = NormalDist().inv_cdf
 
@@ -73,7 +74,8 @@ class Ranked:
     arm_id: str
     score: float
     parts: Mapping[str, float]
-    """quality, sd, optimism, cost_usd, price (reward per dollar), charge, fits (1 where it reaches the floor)."""
+    """quality, sd, optimism, cost_usd, price (reward per dollar), charge, fits (1 where its prior or what
+    is hoped of it reaches the floor)."""
     explored: bool = False
     """First, and only because little is known of it."""
 
@@ -244,7 +246,7 @@ def _judged(state: State, arm: Arm, x: Sequence[float], optimism: float, price: 
         "cost_usd": cost,
         "price": price,
         "charge": price * cost,
-        "fits": float(arm.quality >= floor or quality >= floor),
+        "fits": float(max(arm.quality, quality + optimism * sd) >= floor),
     }
     return Ranked(arm.id, quality + optimism * sd - price * cost, parts)
 

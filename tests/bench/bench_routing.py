@@ -2,9 +2,9 @@
 
 `python -m tests.bench.bench_routing [result.json]` prints tables and writes the figures. Simulated, no call is made:
 three days of requests, busier by day than by night; texts by their complexity and tokens; the catalogue's own
-standing models with qualities that differ from their priors; a daily budget of a tenth of what the best model
-would cost. Day 2 begins with a price cut (the dearest model costs a tenth); at its noon the model that the oracle uses
-most regresses silently by 0.3; on day 3 a new, good and cheap model enters with an ordinary prior.
+standing models with qualities that differ from their priors; a daily budget of a tenth of what the best model would
+cost. Day 2 begins with a price cut (the dearest and best model costs a tenth); in its middle the model that the oracle
+uses most regresses silently by 0.3; on day 3 a new, good and cheap model enters with an ordinary prior.
 
 regret     mean reward that the oracle gets more; it knows every expectation, and a price for each segment of time
 overshoot  the largest share by which a day's spend is over its budget
@@ -124,11 +124,11 @@ def world(seed: int) -> World:
     rows = [entry for entry in entries() if entry.shutdown is None and Tier.ENTERPRISE in entry.tiers]
     models = {entry.id: entry for entry in (*rows, NEWCOMER, RULES)}
     ability = {id: min(0.97, max(0.3, quality_of(e) + draw.gauss(0, 0.06))) for id, e in models.items()}
-    ability |= {NEWCOMER.id: 0.95, RULES.id: 0.45}
+    best = max(rows, key=lambda e: (quality_of(e), e.output_usd))
+    ability |= {best.id: 0.96, NEWCOMER.id: 0.95, RULES.id: 0.45}
     slope = {id: max(0.0, 1.2 * (1.0 - a) + draw.gauss(0, 0.1)) for id, a in ability.items()}
     latency = {id: 1.0 + 1.5 * e.rank * draw.uniform(0.6, 1.4) if e.rank else 0.05 for id, e in models.items()}
     made = World(seed, _traffic(draw), models, ability, slope, latency)
-    best = max((e for e in rows), key=lambda e: (quality_of(e), e.output_usd))
     made.cut = best.id
     made.budget = sum(made.cost_usd(best.id, r) for r in made.requests[:A_DAY]) / 10.0
     used = oracle(made).chosen[made.moments[0] : made.moments[1]]
@@ -346,7 +346,7 @@ def table(result: dict[str, Any]) -> str:
     for name, f in result["summary"].items():
         rows.append(
             f"| {name} | {f['reward']:.4f} | {f['regret']:.4f} | {f['regret_last_half_day']:.4f} "
-            f"| {max(0.0, f['overshoot']):.2%} | {f['used']:.1%} |"
+            f"| {f['overshoot']:+.2%} | {f['used']:.1%} |"
         )
     rows += ["", "| requests until noticed | " + " | ".join(f"seed {r['seed']}" for r in result["rounds"]) + " |"]
     rows.append("|---" * (len(result["rounds"]) + 1) + "|")

@@ -30,6 +30,7 @@ from millrace.bandit import (
 )
 from millrace.complexity import PARTS, Complexity, complexity
 from millrace.table import decode, encode
+from millrace.usage import expected_calls
 
 from tests.bench import bench_routing
 
@@ -186,12 +187,31 @@ def test_nothing_is_noticed_where_nothing_changes() -> None:
 
 def test_the_price_rises_while_spending_runs_ahead_and_falls_when_it_is_behind() -> None:
     dear = _taught(State(), "good", 0.9, 100, cost_usd=0.02, allowance_usd=0.01)
-    assert dear.price == pytest.approx(0.5)
+    assert dear.price == pytest.approx(0.4)
     assert _taught(dear, "good", 0.9, 100, cost_usd=0.0, allowance_usd=0.01).price == pytest.approx(0.0, abs=1e-9)
     assert _taught(State(), "good", 0.9, 2_000, cost_usd=1.0, allowance_usd=0.0).price == PRICE_CAP
     assert _taught(dear, "good", 0.9, 50, cost_usd=None, allowance_usd=0.01).price == dear.price, (
         "feedback costs nothing"
     )
+
+
+@pytest.mark.parametrize("calls", [300, 1_000, 4_000])
+def test_pacing_alone_holds_a_budget_on_a_day_that_is_not_like_yesterday(calls: int) -> None:
+    draw, state = random.Random(calls), State()
+    budget, spent = 1.0, 0.0
+    arms = (Arm("dear", 0.9, 0.01), Arm("middle", 0.8, 0.001), FREE)
+    for number in range(calls):
+        at = number / calls * 86_400.0
+        left = max(0.0, budget - spent)
+        purse = Purse(1e9, left / expected_calls(number, at, 1_000.0))
+        first = rank(state, arms, ORDINARY, purse, draw.random())[0]
+        arm = next(arm for arm in arms if arm.id == first.arm_id)
+        cost = arm.cost_usd * draw.uniform(0.5, 1.5)
+        spent += cost
+        money = {"forecast_usd": arm.cost_usd, "cost_usd": cost, "allowance_usd": purse.allowance_usd}
+        state = update(state, _seen(arm.id, arm.quality + draw.gauss(0, 0.1), prior=arm.quality, **money))
+
+    assert 0.8 * budget <= spent <= 1.01 * budget
 
 
 def test_a_cost_that_is_always_over_its_forecast_is_expected() -> None:
