@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import mul
 from statistics import NormalDist
 from typing import Any, Self
 
@@ -195,7 +196,8 @@ def rank(
     optimism = _HALF(0.5 + min(max(draw, 0.0), 0.999) / 2)
     price = _per_dollar(state, purse, least_price)
     floor = 0.0 if purse is not None and purse.near else floor
-    judged = [_judged(state, arm, features, optimism, price, floor) for arm in arms]
+    squares = _squares(features)
+    judged = [_judged(state, arm, features, squares, optimism, price, floor) for arm in arms]
 
     def key(row: Ranked) -> tuple[bool, bool, float, str]:
         affordable = purse is None or row.parts["cost_usd"] <= max(0.0, purse.left_usd)
@@ -218,12 +220,11 @@ def update(state: State, seen: Observation) -> State:
 
 def told(state: State) -> list[dict[str, Any]]:
     """What is believed of each arm, for people; quality is that of an ordinary text. The most tried first."""
-    ordinary = (1.0, *(0.0 for _ in PARTS))
     rows = [
         {
             "model_id": id,
             "quality": round(belief.mean[0], 4),
-            "sd": round(math.sqrt(_quadratic(_aged(belief, state.clock), ordinary)), 4),
+            "sd": round(math.sqrt(_aged(belief, state.clock)[0]), 4),
             "answers": belief.count,
             "cost_ratio": round(belief.cost_ratio, 4),
             "changed": belief.changed or None,
@@ -234,10 +235,19 @@ def told(state: State) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (-row["answers"], row["model_id"]))
 
 
-def _judged(state: State, arm: Arm, x: Sequence[float], optimism: float, price: float, floor: float) -> Ranked:
+def _judged(
+    state: State,
+    arm: Arm,
+    x: Sequence[float],
+    squares: Sequence[float],
+    optimism: float,
+    price: float,
+    floor: float,
+) -> Ranked:
     belief = state.arms.get(arm.id) or Belief.prior(arm.quality, state.clock)
-    quality = sum(m * v for m, v in zip(belief.mean, x, strict=True))
-    sd = math.sqrt(_quadratic(_aged(belief, state.clock), x))
+    quality = _dot(belief.mean, x)
+    kept = _kept(belief, state.clock)
+    sd = math.sqrt(max(0.0, kept * _dot(belief.cov, squares) + (1.0 - kept) * _dot(_PRIOR, squares)))
     cost = arm.cost_usd * belief.cost_ratio
     parts = {
         "quality": quality,
@@ -275,8 +285,8 @@ def _learned(belief: Belief, seen: Observation, clock: float) -> Belief:
     """One Kalman step on the aged covariance."""
     cov = _aged(belief, clock)
     gain = _times(cov, seen.features)
-    residual = seen.reward - sum(m * v for m, v in zip(belief.mean, seen.features, strict=True))
-    variance = sum(g * v for g, v in zip(gain, seen.features, strict=True)) + belief.noise
+    residual = seen.reward - _dot(belief.mean, seen.features)
+    variance = _dot(gain, seen.features) + belief.noise
     mean = tuple(m + g * residual / variance for m, g in zip(belief.mean, gain, strict=True))
     cov = tuple(c - gain[i] * gain[j] / variance for c, (i, j) in zip(cov, _PLACES, strict=True))
     count = belief.count + 1
@@ -310,10 +320,24 @@ _PLACES = tuple((i, j) for i in range(_SIZE) for j in range(i + 1))
 _PRIOR = tuple((INTERCEPT_SD**2 if i == 0 else SLOPE_SD**2) if i == j else 0.0 for i, j in _PLACES)
 
 
+def _kept(belief: Belief, clock: float) -> float:
+    """The share of what was known that is not yet forgotten."""
+    return float(0.5 ** (max(0.0, clock - belief.clock) / HALF_LIFE))
+
+
 def _aged(belief: Belief, clock: float) -> tuple[float, ...]:
     """The covariance on its way back to the prior's."""
-    kept = 0.5 ** (max(0.0, clock - belief.clock) / HALF_LIFE)
+    kept = _kept(belief, clock)
     return tuple(kept * c + (1.0 - kept) * p for c, p in zip(belief.cov, _PRIOR, strict=True))
+
+
+def _dot(one: Sequence[float], other: Sequence[float]) -> float:
+    return float(sum(map(mul, one, other)))
+
+
+def _squares(x: Sequence[float]) -> list[float]:
+    """What a covariance is weighted with to give the variance at x."""
+    return [x[i] * x[j] * (1.0 if i == j else 2.0) for i, j in _PLACES]
 
 
 def _times(cov: Sequence[float], x: Sequence[float]) -> list[float]:
@@ -323,10 +347,6 @@ def _times(cov: Sequence[float], x: Sequence[float]) -> list[float]:
         if i != j:
             out[j] += c * x[i]
     return out
-
-
-def _quadratic(cov: Sequence[float], x: Sequence[float]) -> float:
-    return max(0.0, sum(c * x[i] * x[j] * (1 if i == j else 2) for c, (i, j) in zip(cov, _PLACES, strict=True)))
 
 
 def _belief(row: Mapping[str, Any]) -> Belief:

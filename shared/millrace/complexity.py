@@ -44,13 +44,13 @@ PLAIN, HARD = 0.15, 0.5
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _SENTENCE_END = re.compile(r"[.!?…。！？]+[\"'”’)\]]*(?:\s|$)|\n\s*\n")
 _CLAUSE = re.compile(r"[,;:—–()]")
-_CODED = re.compile(r"[A-Za-z]\d|\d[A-Za-z]")
+_DIGITS = re.compile(r"\d+")
 _FACT = re.compile(
     r"""https?://\S+ | `[^`\n]+` | \[\d+(?:[,-]\s?\d+)*\] | \([A-Z][^()\d]{1,60}\d{4}[a-z]?\)
-    | [“"][^”"\n]{2,200}[”"] | [$€£¥]?\d[\d.,:/%-]*
-    | \b(?:[Nn](?:ot|o|ever|one|or|either)|[Ww]ithout|[Uu]nless|[Ee]xcept|cannot)\b | n['’]t\b""",
+    | [“"][^”"\n]{2,200}[”"] | \d[\d.,:/%-]*""",
     re.VERBOSE,
 )
+_NEGATIONS = frozenset("not no never none nor neither without unless except cannot".split())
 _MARKUP = re.compile(r"^(?: {0,3}(?:#{1,6} |[-*+] |\d+[.)] |>|\||```|~~~)|\t| {4}\s*\S)", re.MULTILINE)
 LONG_WORD = 10
 
@@ -84,7 +84,7 @@ def complexity(text: str) -> Complexity:
         "length": _unit(math.log1p(total / 30) / math.log1p(3_000 / 30)),
         "structure": _structure(sample, len(words)),
         "terminology": _terminology(sample, words),
-        "risk": _unit(_FACT_SHARE * len(_FACT.findall(sample)) / len(words)),
+        "risk": _unit(_FACT_SHARE * _facts(sample, words) / len(words)),
         "markup": _unit(3 * len(_MARKUP.findall(sample)) / (1 + sample.count("\n"))),
     }
     parts = {name: round(value, 4) for name, value in parts.items()}
@@ -129,8 +129,18 @@ def _structure(sample: str, words: int) -> float:
 
 
 def _terminology(sample: str, words: list[str]) -> float:
-    odd = sum(len(word) >= LONG_WORD or word[1:] != word[1:].lower() for word in words)
-    return _unit(3 * (odd + len(_CODED.findall(sample))) / len(words))
+    odd = sum(len(w) >= LONG_WORD or not (w.islower() or w[1:] == w[1:].lower()) for w in words)
+    return _unit(3 * (odd + sum(_coded(sample, *m.span()) for m in _DIGITS.finditer(sample))) / len(words))
+
+
+def _coded(sample: str, start: int, end: int) -> bool:
+    """Whether a number is part of a name: B12, 5HT."""
+    return sample[start - 1 : start].isalpha() or sample[end : end + 1].isalpha()
+
+
+def _facts(sample: str, words: list[str]) -> int:
+    negated = sum(map(_NEGATIONS.__contains__, map(str.lower, words)))
+    return len(_FACT.findall(sample)) + negated + sample.count("n't") + sample.count("n’t")
 
 
 def _unit(value: float) -> float:
