@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from functions.gateway import problems
 from functions.gateway.routers import (
     available,
+    batch,
     console,
     drops,
     feedback,
@@ -18,6 +19,7 @@ from functions.gateway.routers import (
     system,
     training_data,
     training_jobs,
+    voices,
 )
 
 app = FastAPI(
@@ -29,6 +31,8 @@ app = FastAPI(
 )
 for router in (
     humanize,
+    batch,
+    voices,
     feedback,
     training_data,
     training_jobs,

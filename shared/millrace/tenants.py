@@ -33,6 +33,7 @@ class Kind(StrEnum):
     BREAKER = "breaker"
     AUDIT = "audit"
     IDEMPOTENCY = "idempotency"
+    VOICE = "voice"
 
 
 class Role(StrEnum):

@@ -72,10 +72,10 @@ class Api:
         text = body if isinstance(body, str) else None if body is None else json.dumps(body)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         reply = self.handler(http_event(method, path, text, query, caller, named), CONTEXT)  # type: ignore[arg-type]
-        kind = reply["headers"].get("content-type", "")
-        return Reply(
-            reply["statusCode"], json.loads(reply["body"]) if "json" in kind else reply["body"], reply["headers"]
-        )
+        told = reply["body"]
+        if told and "json" in reply["headers"].get("content-type", ""):
+            told = json.loads(told)
+        return Reply(reply["statusCode"], told, reply["headers"])
 
 
 @pytest.fixture

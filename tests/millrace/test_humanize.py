@@ -272,7 +272,8 @@ def paragraph(n: int) -> str:
     return (
         f"Moreover, it is important to note that Anna Berg opened hall {n} in Berlin on 3 May 2021, and the team of "
         f"{n + 40} people utilized it to build machines. They cost {n * 7 + 100} euros each, see "
-        f"https://mill.example/{n}. The neighbours were glad about the work and about the bread that came with it in the morning."
+        f"https://mill.example/{n}. The neighbours were glad about the work and about the bread that "
+        "came with it in the morning."
     )
 
 

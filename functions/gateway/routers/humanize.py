@@ -5,26 +5,44 @@ from __future__ import annotations
 from typing import Literal
 
 from fastapi import APIRouter
-from millrace.providers import Ask
+from millrace import voices
+from millrace.tenants import Tenant
+from millrace.voices import Voice, Voices
 from pydantic import AliasChoices, BaseModel, Field
 
+from functions import parts
 from functions.gateway.answering import humanizer
 from functions.gateway.caller import Editor
-from functions.gateway.shapes import Reason
+from functions.gateway.shapes import Reason, settings
 
 router = APIRouter(tags=["humanize"])
 
 
-class Request(BaseModel):
-    text: str = Field(examples=["Moreover, it is important to note that we utilize 3 servers."])
+class Manner(BaseModel):
+    """How to write, and who should."""
+
     model_id: str | None = Field(
         None,
         max_length=128,
         validation_alias=AliasChoices("model_id", "mlModelId"),
         description="auto or absent: the router chooses. rules, or a model's id: that one or an error.",
     )
-    strength: Literal["light", "medium", "strong"] = "medium"
-    tone: Literal["plain", "warm", "formal", "academic"] = "plain"
+    strength: Literal["light", "medium", "strong"] | None = Field(
+        None, description="Absent: medium, or what suits the voice."
+    )
+    tone: Literal["plain", "warm", "formal", "academic"] | None = Field(
+        None, description="Absent: plain, or what suits the voice."
+    )
+    voice_id: str | None = Field(
+        None, min_length=1, max_length=64, description="A voice card, made by POST /api/voices: write like its owner."
+    )
+
+
+class Request(Manner):
+    text: str = Field(
+        description="At most 3,000 words and 60,000 characters.",
+        examples=["Moreover, it is important to note that we utilize 3 servers."],
+    )
 
 
 class Usage(BaseModel):
@@ -55,7 +73,12 @@ class Response(BaseModel):
     latency_ms: float
 
 
+def voice_of(caller: Tenant, manner: Manner) -> Voice | None:
+    """NotFound for a voice that this tenant has not."""
+    return Voices(parts.table(settings)).get(caller, manner.voice_id) if manner.voice_id else None
+
+
 @router.post("/api/humanize", summary="Rewrite a text in a natural human voice")
 def humanize(request: Request, caller: Editor) -> Response:
-    ask = Ask(request.text, request.strength, request.tone)
+    ask = voices.ask(voice_of(caller, request), request.text, request.strength, request.tone)
     return Response.model_validate(humanizer().humanize(caller, ask, request.model_id).to_dict())
