@@ -92,6 +92,7 @@ lock: ## write the lock files anew; torch apart, in its two builds
 
 docs: $(STAMPS)/venv ## write the generated pages anew
 	@$(PY) -m millrace.text.rules_doc
+	@$(PY) -m millrace.models_doc
 
 tiny: $(STAMPS)/venv ## train the demo's base model from scratch again, by its recipe
 	@$(PY) -m training_containers.tiny.recipe --out $(HOME_DIR)/tiny
