@@ -136,14 +136,24 @@ class Humanizer:
 
     def _in_parts(self, pick: Pick, ask: Ask, parts: Sequence[Part], deadline: float) -> Written:
         """Every paragraph by whoever suits it. Where the rules alone may answer, they see the text as a whole."""
-        choices = [pick(part.body) for part in parts]
+        choices = [
+            choice if choice.wished or worthy else replace(choice, routes=(RULES,), reasons=(_TOO_SMALL,))
+            for choice, worthy in zip(map(pick, [part.body for part in parts]), paragraphs.worthy(parts), strict=True)
+        ]
         if all(choice.routes == (RULES,) for choice in choices):
             return self._answer(replace(choices[0], reasons=_merged([c.reasons for c in choices])), ask, deadline)
-        asks = [replace(ask, text=part.body) for part in parts]
-        written = self._all(choices, asks, deadline)
+        written = self._all(choices, [replace(ask, text=part.body) for part in parts], deadline)
         if choices[0].wished:
             _faithful_parts(choices[0].routes[0], parts, written)
-        return _whole(ask.text, parts, written)
+        bodies, broken = paragraphs.mend(ask.text, parts, [one.text for one in written])
+        if not broken:
+            return _whole(parts, bodies, written)
+        if choices[0].wished:
+            draft = paragraphs.join(parts, [one.text for one in written])
+            raise _unfaithful(choices[0].routes[0], draft, broken)
+        reasons = (_BROKEN, *_merged([one.reasons for one in written]))
+        ruled = self._answer(Choice((RULES,), reasons, wished=False), ask, deadline)
+        return replace(ruled, spent=(*(cost for one in written for cost in one.spent), *ruled.spent))
 
     def _all(self, choices: Sequence[Choice], asks: Sequence[Ask], deadline: float) -> list[Written]:
         """Whatever the model that was asked for wrote, faithful or not; any other failure of it at once."""
@@ -226,6 +236,9 @@ class Humanizer:
 
 _NO_PROSE = Reason("unchanged", "the text is code, tables and headings alone: there is nothing to rewrite")
 
+_TOO_SMALL = Reason("parts", f"the text has over {paragraphs.MOST_PARTS} parts: the smaller ones go by rules")
+_BROKEN = Reason("unfaithful", "the paragraphs verified and the whole of them did not, so the rules rewrote it")
+
 
 def _faithful_parts(entry: Entry, parts: Sequence[Part], written: Sequence[Written]) -> None:
     """Unfaithful, with the whole draft, where a paragraph by the model that was asked for did not verify."""
@@ -234,14 +247,8 @@ def _faithful_parts(entry: Entry, parts: Sequence[Part], written: Sequence[Writt
         raise _unfaithful(entry, paragraphs.join(parts, [one.text for one in written]), violations)
 
 
-def _whole(text: str, parts: Sequence[Part], written: Sequence[Written]) -> Written:
+def _whole(parts: Sequence[Part], bodies: Sequence[str], written: Sequence[Written]) -> Written:
     """The paragraphs' rewrites as one; whose most words are is named as its author."""
-    bodies, broken = paragraphs.mend(text, parts, [one.text for one in written])
-    reasons = _merged([one.reasons for one in written])
-    spent = tuple(cost for one in written for cost in one.spent)
-    if broken:
-        told = Reason("unchanged", "the paragraphs verified and the whole did not, so the text is returned as it is")
-        return Written(text, RULES, (told, *reasons), spent)
     words: Counter[str] = Counter()
     shares: Counter[str] = Counter()
     kept = 0
@@ -257,7 +264,8 @@ def _whole(text: str, parts: Sequence[Part], written: Sequence[Written]) -> Writ
     told = Reason("answered", f"of {len(parts)} parts {', '.join(listed)}; each verified, and so does the whole")
     entries = {one.entry.id: one.entry for one in written}
     main = entries[words.most_common(1)[0][0]] if words else RULES
-    return Written(paragraphs.join(parts, bodies), main, (told, *reasons), spent)
+    reasons = (told, *_merged([one.reasons for one in written]))
+    return Written(paragraphs.join(parts, bodies), main, reasons, tuple(cost for one in written for cost in one.spent))
 
 
 def _merged(each: Sequence[Sequence[Reason]]) -> tuple[Reason, ...]:

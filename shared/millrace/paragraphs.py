@@ -19,6 +19,10 @@ FEW_WORDS = 25
 """A paragraph under this goes with its neighbour."""
 MOST_WORDS = 200
 """Of one part; a longer paragraph is cut after a sentence."""
+MOST_PARTS = 64
+"""That are worth a call to a model each; of more, the longest are."""
+MOST_TRIES = 40
+"""At mending: each verifies the whole, which takes up to 25 ms."""
 _CHARACTERS_PER_WORD = 12  # for scripts without spaces, and words that are addresses
 
 
@@ -57,6 +61,12 @@ def join(parts: Sequence[Part], bodies: Sequence[str]) -> str:
     return "".join(part.lead + body + part.tail for part, body in zip(parts, bodies, strict=True))
 
 
+def worthy(parts: Sequence[Part]) -> list[bool]:
+    """Which parts a model is asked for: all, or the longest of a text that is cut into very many."""
+    longest = sorted(range(len(parts)), key=lambda at: -size(parts[at].body))[:MOST_PARTS]
+    return [at in longest for at in range(len(parts))]
+
+
 def mend(text: str, parts: Sequence[Part], bodies: Sequence[str]) -> tuple[list[str], list[Violation]]:
     """Bodies with which the whole verifies, and what still breaks where none were found.
 
@@ -64,16 +74,21 @@ def mend(text: str, parts: Sequence[Part], bodies: Sequence[str]) -> tuple[list[
     """
     mended = list(bodies)
     broken = verify(text, join(parts, mended))
-    for at, part in enumerate(parts):
+    for at in _suspects(parts, bodies, broken)[:MOST_TRIES]:
         if not broken:
             break
-        if mended[at] == part.body:
-            continue
-        tried = [*mended[:at], part.body, *mended[at + 1 :]]
+        tried = [*mended[:at], parts[at].body, *mended[at + 1 :]]
         left = verify(text, join(parts, tried))
         if len(left) < len(broken):
             mended, broken = tried, left
     return mended, broken
+
+
+def _suspects(parts: Sequence[Part], bodies: Sequence[str], broken: Sequence[Violation]) -> list[int]:
+    """The parts that changed, those that hold the words of a violation first."""
+    words = [word for violation in broken for word in (violation.before, violation.after) if word]
+    changed = [at for at, part in enumerate(parts) if bodies[at] != part.body]
+    return sorted(changed, key=lambda at: not any(word in parts[at].body or word in bodies[at] for word in words))
 
 
 def _groups(text: str) -> Iterator[tuple[str, str]]:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from millrace import paragraphs
 from millrace.catalogue import RULES, Catalogue, Entry
 from millrace.contract import Tier
 from millrace.corpus import Corpus
@@ -27,7 +28,7 @@ from millrace.fit import Fit
 from millrace.humanize import RULES_RESERVE_S, Answer, Humanizer
 from millrace.providers import Ask, Completion, Provider, provider
 from millrace.tenants import Tenant
-from millrace.text.faithfulness import verify
+from millrace.text.faithfulness import Violation, verify
 
 from tests.fakes import FAULTS, Fault, Plan, World, examples
 
@@ -389,6 +390,45 @@ def test_a_model_asked_for_by_name_that_is_down_in_one_paragraph_is_an_error() -
 
     with pytest.raises(Unavailable, match="it is down"):
         Stage({"writer@1": down}).humanize("writer@1", text=LONG)
+
+
+def test_a_text_of_hundreds_of_scraps_is_not_hundreds_of_calls() -> None:
+    stage = Stage({"writer@1": _plainly})
+    text = "\n".join(f"# Heading {n}\nMoreover, we utilized hall {n}." for n in range(300))
+
+    answer = stage.humanize(text=text)
+
+    assert len(stage.script.asked) == paragraphs.MOST_PARTS and not verify(text, answer.text)
+    assert "parts" in _codes(answer) and answer.model_id == RULES.id
+
+
+def test_paragraphs_that_verify_alone_and_not_together_are_left_to_the_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name in one paragraph vouches for one in another, so this takes a verifier that sees more than ours does."""
+    stage = Stage({"writer@1": _plainly})
+    broken = [Violation("name", "Anna", "")]
+    monkeypatch.setattr(paragraphs, "mend", lambda text, parts, bodies: (list(bodies), broken))
+
+    answer = stage.humanize(text=LONG)
+
+    assert answer.model_id == RULES.id and not verify(LONG, answer.text) and answer.text != LONG
+    assert answer.usage["input_tokens"] == 56 and "whole" in answer.reasons[1]["text"]
+    with pytest.raises(Unfaithful, match="name") as told:
+        stage.humanize("writer@1", text=LONG)
+    assert told.value.draft == _plainly(Ask(LONG)).text
+
+
+def test_every_paragraph_is_asked_for_in_the_same_manner() -> None:
+    asks: list[Ask] = []
+
+    def play(ask: Ask) -> Completion:
+        asks.append(ask)
+        return _plainly(ask)
+
+    stage = Stage({"writer@1": play})
+    humanizer = Humanizer(Catalogue(stage.world.table), stage.world.corpus, 25.0, stage.script)
+    humanizer.humanize(ACME, Ask(LONG, "strong", "warm", 7, "Contracts always."))
+
+    assert {(a.strength, a.tone, a.seed, a.voice) for a in asks} == {("strong", "warm", 7, "Contracts always.")}
 
 
 @pytest.mark.parametrize("text", [CODE, TABLE, "# Heading alone\n", (CODE + "\n\n") * 60])

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from millrace import paragraphs
-from millrace.paragraphs import FEW_WORDS, MOST_WORDS, Part, join, mend, size, split
+from millrace.paragraphs import FEW_WORDS, MOST_PARTS, MOST_WORDS, Part, join, mend, size, split, worthy
 from millrace.text.faithfulness import verify
 
 from tests.fakes import examples
@@ -129,3 +129,20 @@ def test_what_cannot_be_mended_is_told() -> None:
     _, broken = mend("We use 9 halls.", parts, ["We use 3 halls."])
     assert {violation.kind for violation in broken} == {"number"}
     assert paragraphs.MOST_WORDS < paragraphs.LONG_WORDS
+
+
+def test_of_very_many_parts_the_longest_are_worth_a_call() -> None:
+    parts = [Part("", "word " * n) for n in range(1, 200)]
+    assert worthy(parts) == [n > 199 - MOST_PARTS for n in range(1, 200)]
+    assert all(worthy(parts[:MOST_PARTS]))
+
+
+def test_mending_looks_first_where_the_words_of_a_violation_stand() -> None:
+    """Of 300 changed parts the one to blame is found within the tries."""
+    parts = [Part("\n\n", f"We utilize hall {n}.") for n in range(300)]
+    bodies = [f"We use hall {n if n != 299 else 777}." for n in range(300)]
+    text = join(parts, [part.body for part in parts])
+
+    mended, broken = mend(text, parts, bodies)
+
+    assert not broken and mended == [*bodies[:299], parts[299].body]
