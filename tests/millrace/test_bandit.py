@@ -152,6 +152,10 @@ def test_what_is_not_tried_is_forgotten_step_by_step_and_in_time() -> None:
     much_later = update(state, _seen("b", 0.5, 30 * 86_400))
     assert sd(state) < 0.03 < sd(elsewhere) < sd(much_later) < INTERCEPT_SD
     assert rank(much_later, [Arm("a", 0.7)], ORDINARY, None, 0.0)[0].parts["quality"] > 0.85, "but not the mean"
+    soon, late = (
+        update(s, _seen("a", 0.2, at)).arms["a"].mean[0] for s, at in ((state, 99), (much_later, 30 * 86_400))
+    )
+    assert late < 0.75 < 0.85 < soon, "what is old gives way to the first answer"
 
 
 @pytest.mark.parametrize(("reward", "how"), [(0.4, "worse"), (0.95, "better")])
