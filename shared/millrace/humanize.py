@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -25,18 +24,17 @@ from .catalogue import RULES, Catalogue, Entry
 from .clock import fresh_id, stamp
 from .corpus import Corpus
 from .datapoints import MAX_TEXT, MAX_WORDS, DataPoint, Origin, check_unicode, content_id
-from .errors import InvalidInput, MillraceError, TooLarge, Unavailable, Unfaithful
+from .errors import InvalidInput, MillraceError, TooLarge, Unavailable
 from .paragraphs import Part
 from .providers import Ask, Completion, Provider, provider
 from .routing import AUTO, Choice, Reason, choose
 from .tenants import Tenant
-from .text.faithfulness import Violation, verify
+from .text.faithfulness import verify
 from .text.scores import score
+from .written import Written, hold_faithful, merged, summary, unfaithful, usage_of, whole
 
 RULES_RESERVE_S = 2.0
 """Time that is kept back so that the rules still answer."""
-MOST_REASONS = 24
-"""Of a long text; what more there are is counted."""
 
 
 @dataclass(frozen=True)
@@ -52,16 +50,6 @@ class Answer:
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
-
-
-@dataclass(frozen=True)
-class Written:
-    """A rewrite, whose it is, and every completion that it cost, those that were refused among them."""
-
-    text: str
-    entry: Entry
-    reasons: tuple[Reason, ...]
-    spent: tuple[tuple[Entry, Completion], ...]
 
 
 Pick = Callable[[str], Choice]
@@ -99,7 +87,7 @@ class Humanizer:
             reasons=[asdict(reason) for reason in written.reasons],
             scores={"before": score(ask.text), "after": score(written.text)},
             violations=[],
-            usage=_usage(written.spent),
+            usage=usage_of(written.spent),
             latency_ms=round((time.monotonic() - began) * 1000, 1),
         )
         self._capture(tenant, ask, answer)
@@ -141,17 +129,17 @@ class Humanizer:
             for choice, worthy in zip(map(pick, [part.body for part in parts]), paragraphs.worthy(parts), strict=True)
         ]
         if all(choice.routes == (RULES,) for choice in choices):
-            return self._answer(replace(choices[0], reasons=_merged([c.reasons for c in choices])), ask, deadline)
+            return self._answer(replace(choices[0], reasons=merged([c.reasons for c in choices])), ask, deadline)
         written = self._all(choices, [replace(ask, text=part.body) for part in parts], deadline)
         if choices[0].wished:
-            _faithful_parts(choices[0].routes[0], parts, written)
+            hold_faithful(choices[0].routes[0], parts, written)
         bodies, broken = paragraphs.mend(ask.text, parts, [one.text for one in written])
         if not broken:
-            return _whole(parts, bodies, written)
+            return whole(parts, bodies, written)
         if choices[0].wished:
             draft = paragraphs.join(parts, [one.text for one in written])
-            raise _unfaithful(choices[0].routes[0], draft, broken)
-        reasons = (_BROKEN, *_merged([one.reasons for one in written]))
+            raise unfaithful(choices[0].routes[0], draft, broken)
+        reasons = (_BROKEN, *merged([one.reasons for one in written]))
         ruled = self._answer(Choice((RULES,), reasons, wished=False), ask, deadline)
         return replace(ruled, spent=(*(cost for one in written for cost in one.spent), *ruled.spent))
 
@@ -194,8 +182,8 @@ class Humanizer:
                 answered = Reason("answered", f"{entry.id} answered and its rewrite verified")
                 return Written(completion.text, entry, (answered, *reasons), tuple(spent))
             if choice.wished and strict:
-                raise _unfaithful(entry, completion.text, violations)
-            reasons.append(Reason("unfaithful", _summary(entry, violations)))
+                raise unfaithful(entry, completion.text, violations)
+            reasons.append(Reason("unfaithful", summary(entry, violations)))
             if choice.wished:
                 return Written(completion.text, entry, tuple(reasons), tuple(spent))
         # The rules verify their own rewrite; should that ever fail, the text itself is the faithful answer.
@@ -240,65 +228,6 @@ _TOO_SMALL = Reason("parts", f"the text has over {paragraphs.MOST_PARTS} parts: 
 _BROKEN = Reason("unfaithful", "the paragraphs verified and the whole of them did not, so the rules rewrote it")
 
 
-def _faithful_parts(entry: Entry, parts: Sequence[Part], written: Sequence[Written]) -> None:
-    """Unfaithful, with the whole draft, where a paragraph by the model that was asked for did not verify."""
-    violations = [found for part, one in zip(parts, written, strict=True) for found in verify(part.body, one.text)]
-    if violations:
-        raise _unfaithful(entry, paragraphs.join(parts, [one.text for one in written]), violations)
-
-
-def _whole(parts: Sequence[Part], bodies: Sequence[str], written: Sequence[Written]) -> Written:
-    """The paragraphs' rewrites as one; whose most words are is named as its author."""
-    words: Counter[str] = Counter()
-    shares: Counter[str] = Counter()
-    kept = 0
-    for part, one, body in zip(parts, written, bodies, strict=True):
-        if body != one.text:
-            kept += 1
-            continue
-        words[one.entry.id] += paragraphs.size(part.body)
-        shares[one.entry.id] += 1
-    listed = [f"{id} rewrote {count}" for id, count in shares.most_common()] + [f"{kept} stay as they were"] * bool(
-        kept
-    )
-    told = Reason("answered", f"of {len(parts)} parts {', '.join(listed)}; each verified, and so does the whole")
-    entries = {one.entry.id: one.entry for one in written}
-    main = entries[words.most_common(1)[0][0]] if words else RULES
-    reasons = (told, *_merged([one.reasons for one in written]))
-    return Written(paragraphs.join(parts, bodies), main, reasons, tuple(cost for one in written for cost in one.spent))
-
-
-def _merged(each: Sequence[Sequence[Reason]]) -> tuple[Reason, ...]:
-    """Every reason once, with how many parts it held for; the ones that say who answered are left out."""
-    counted = Counter(reason for reasons in each for reason in reasons if reason.code != "answered")
-    told = [
-        reason if count == len(each) else Reason(reason.code, f"{reason.text} ({count} of {len(each)} parts)")
-        for reason, count in counted.items()
-    ]
-    if len(told) > MOST_REASONS:
-        more = Reason("more", f"{len(told) - MOST_REASONS} more reasons of single parts are left out here")
-        told = [*told[:MOST_REASONS], more]
-    return tuple(told)
-
-
-def _usage(spent: Sequence[tuple[Entry, Completion]]) -> dict[str, Any]:
-    """What all calls took together, refused rewrites among them: they are paid for too."""
-    return {
-        "input_tokens": sum(completion.input_tokens for _, completion in spent),
-        "output_tokens": sum(completion.output_tokens for _, completion in spent),
-        "cost_usd": sum(_cost_usd(entry, completion) for entry, completion in spent),
-    }
-
-
-def _cost_usd(entry: Entry, completion: Completion) -> float:
-    """From the reply's own token counts; nothing for what runs at home."""
-    if not (entry.input_usd or entry.output_usd):
-        return 0.0
-    from .prices import charge  # the price list takes 0.3 s to load, and only who pays needs it
-
-    return charge(entry, completion).cost_usd
-
-
 def within(limit_s: float, call: Callable[[], Completion], who: str) -> Completion:
     """What `call` returns or raises, or Unavailable after `limit_s`. The thread it runs in is left to end by itself."""
     results: list[Completion] = []
@@ -320,15 +249,6 @@ def within(limit_s: float, call: Callable[[], Completion], who: str) -> Completi
     if not results:
         raise Unavailable(f"{who} did not answer within {limit_s:.1f} s.")
     return results[0]
-
-
-def _unfaithful(entry: Entry, draft: str, violations: list[Violation]) -> Unfaithful:
-    return Unfaithful(_summary(entry, violations), draft, [asdict(violation) for violation in violations])
-
-
-def _summary(entry: Entry, violations: list[Violation]) -> str:
-    kinds = ", ".join(sorted({violation.kind for violation in violations}))
-    return f"{entry.id} answered, but its rewrite did not keep: {kinds}."
 
 
 def check(text: str) -> None:
