@@ -27,6 +27,10 @@ class Reason:
     text: str
 
 
+Order = Callable[[Sequence[Entry]], Sequence[tuple[Entry, Reason]]]
+"""Open routes in, the same in the order in which they are tried out, each with why it stands where it does."""
+
+
 @dataclass(frozen=True)
 class Choice:
     routes: tuple[Entry, ...]
@@ -44,8 +48,11 @@ def choose(
     *,
     obstacle: Callable[[Entry], str | None] = lambda entry: None,
     difficulty: float = 0.5,
+    order: Order | None = None,
 ) -> Choice:
     """`obstacle` says why an entry cannot be called; `difficulty` of the text lies in [0, 1].
+
+    `order` ranks the open routes by what was learned; without it `difficulty`, tier and price do.
 
     NotFound for a wish that no row has, Forbidden for one above the tier, ProviderRefused for one that cannot answer.
     """
@@ -65,10 +72,16 @@ def choose(
             open_to.append(entry)
         elif not (entry.shutdown and reason.code == "unavailable"):  # that a model is gone is no news
             closed.setdefault(reason.text, reason)
-    routes = sorted(open_to, key=lambda entry: _place(entry, tier, difficulty))
-    reasons = [*(_suits(entry, difficulty) for entry in routes), *_together(closed.values())]
+    ranked = order(open_to) if order and open_to else _by_difficulty(open_to, tier, difficulty)
+    routes = [entry for entry, _ in ranked]
+    reasons = [*(reason for _, reason in ranked), *_together(closed.values())]
     reasons.append(Reason("floor", "the rules always answer" if not routes else "the rules answer if no model does"))
     return Choice((*routes, RULES), tuple(reasons), wished=False)
+
+
+def _by_difficulty(entries: Sequence[Entry], tier: Tier, difficulty: float) -> list[tuple[Entry, Reason]]:
+    placed = sorted(entries, key=lambda entry: _place(entry, tier, difficulty))
+    return [(entry, _suits(entry, difficulty)) for entry in placed]
 
 
 def target_rank(tier: Tier, difficulty: float) -> float:
