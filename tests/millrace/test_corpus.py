@@ -189,7 +189,7 @@ def test_a_rating_trains_nothing() -> None:
         (None, "holds an edited_text, a rating"),
         ("  ", "is empty; leave it out to rate only"),
         (f" {SOURCE} ", "nothing to learn from it"),
-        ("x" * 20_001, "has 20,001 characters; at most 20,000"),
+        ("x" * 60_001, "has 60,001 characters; at most 60,000"),
         ("\ud800", "unpaired surrogate"),
     ],
 )
