@@ -17,7 +17,7 @@ export CMAKE_ARGS := -DGGML_NATIVE=OFF -DGGML_AVX=ON -DGGML_AVX2=ON -DGGML_FMA=O
 	-DLLAVA_BUILD=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_SERVER=OFF
 SAY = printf '\033[1m%s\033[0m\n'
 
-.PHONY: help setup preflight demo up down status test lint lock docs tiny clean
+.PHONY: help setup preflight demo up down status test lint lock docs bench tiny clean
 
 help: ## what can be asked for
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -86,13 +86,24 @@ $(STAMPS)/chromium:
 LOCK := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header
 lock: ## write the lock files anew; torch apart, in its two builds
 	@cd requirements && UV_FIND_LINKS= && export UV_FIND_LINKS && L="../$(LOCK)" && \
-	 for name in uv functions gateway serve cdk engine torch; do $$L $$name.in -o $$name.txt; done && \
+	 for name in uv functions gateway serve cdk engine torch bench; do $$L $$name.in -o $$name.txt; done && \
 	 apart=$$(grep -oE '^(torch|triton|nvidia[a-z0-9-]*|cuda[a-z0-9-]*)==' torch.txt | tr -d '=' | sort -u | sed 's/^/--no-emit-package /' | tr '\n' ' ') && \
 	 for name in dev containers; do $$L $$apart $$name.in -o $$name.txt; done
 
 docs: $(STAMPS)/venv ## write the generated pages anew
 	@$(PY) -m millrace.text.rules_doc
 	@$(PY) -m millrace.models_doc
+
+bench: setup $(STAMPS)/bench ## measure everything against its peers, or one: make bench ONLY=router
+	@$(PY) -m tests.bench $(ONLY)
+
+$(STAMPS)/bench: $(STAMPS)/uv requirements/bench.txt
+	@$(SAY) "the benchmarks' peers, in an environment of their own"
+	@test -x $(HOME_DIR)/bench-env/bin/python || $(UV) venv -q --python $(PY) $(HOME_DIR)/bench-env
+	@$(UV) pip install -q --python $(HOME_DIR)/bench-env/bin/python --no-deps --require-hashes -r requirements/bench.txt
+	@npm install --silent --no-audit --no-fund --ignore-scripts --prefix $(HOME_DIR)/bench-env/portkey @portkey-ai/gateway@1.15.2 \
+	 || $(SAY) "No npm: @portkey-ai/gateway will be told to be absent."
+	@touch $@
 
 tiny: $(STAMPS)/venv ## train the demo's base model from scratch again, by its recipe
 	@$(PY) -m training_containers.tiny.recipe --out $(HOME_DIR)/tiny

@@ -39,8 +39,8 @@ CALLS = 40
 CONCURRENT = 16
 MODEL = "gpt-6-luna"
 TEXT = (
-    "Moreover, it is important to note that we utilize 3 servers in Berlin and 12 in Lisbon. By leveraging data-driven "
-    "insights, organizations can streamline operations and enhance customer experiences. Furthermore, on 4 May 2026 the "
+    "Moreover, it is important to note that we utilize 3 servers in Berlin and 12 in Lisbon. By leveraging "
+    "data, organizations can streamline operations and enhance customer experiences. Furthermore, on 4 May 2026 the "
     'team at Northwind said that "nothing was lost", and the cost fell by 18.5% to $4,200 a month. Additionally, this '
     "approach fosters a culture of continuous improvement. Ultimately, embracing change is crucial for long-term "
     "success, and regular reviews play a pivotal role in it."

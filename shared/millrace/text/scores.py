@@ -72,20 +72,21 @@ def score(text: str) -> dict[str, float]:
     words = WORD.findall(text)
     sentences = [s for s in split(text) if WORD.search(s)]
     if not words or not sentences:
-        return dict.fromkeys((*_measures([""], [""], ""), "ai_likeness"), 0.0)
-    measures = _measures(words, sentences, text)
-    measures["ai_likeness"] = _likeness(_habits(words, sentences, text))
+        return dict.fromkeys((*_measures([""], [""], 0), "ai_likeness"), 0.0)
+    found = cliches(text)
+    measures = _measures(words, sentences, found)
+    measures["ai_likeness"] = _likeness(_habits(words, sentences, text, found))
     return {name: round(value, 4) for name, value in measures.items()}
 
 
-def _measures(words: list[str], sentences: list[str], text: str) -> dict[str, float]:
+def _measures(words: list[str], sentences: list[str], found: int) -> dict[str, float]:
     per_sentence = len(words) / len(sentences)
     per_word = sum(map(syllables, words)) / len(words)
     return {
         "readability": min(121.0, max(-100.0, 206.835 - 1.015 * per_sentence - 84.6 * per_word)),
         "burstiness": _burstiness(sentences),
         "lexical_diversity": _diversity([word.lower() for word in words]),
-        "cliche_density": 100 * cliches(text) / len(words),
+        "cliche_density": 100 * found / len(words),
         "words": float(len(words)),
         "sentences": float(len(sentences)),
     }
@@ -133,13 +134,13 @@ def habits(text: str) -> tuple[float, ...]:
     """The seven habits, each scaled to about 0 to 2, in the order of HABITS."""
     words = WORD.findall(text)
     sentences = [s for s in split(text) if WORD.search(s)]
-    return _habits(words, sentences, text) if words and sentences else (0.0,) * len(HABITS)
+    return _habits(words, sentences, text, cliches(text)) if words and sentences else (0.0,) * len(HABITS)
 
 
-def _habits(words: list[str], sentences: list[str], text: str) -> tuple[float, ...]:
+def _habits(words: list[str], sentences: list[str], text: str, found: int) -> tuple[float, ...]:
     n, count = len(words), len(sentences)
     return (
-        min(3.0, 100 * cliches(text) / n / 5),
+        min(3.0, 100 * found / n / 5),
         5 * sum(bool(_LINK.match(s.lstrip())) for s in sentences) / count,
         4 * len(_TRIPLE.findall(text)) / count,
         min(3.0, 5 * len(_DASH.findall(text)) / count),

@@ -1,0 +1,160 @@
+"""Cold start: what it costs to import each function's built asset, against the imports that it cannot do without.
+
+Included: the interpreter's start, the import of the handler's module and of all it pulls in, from the unpacked asset of
+stage local as it is built. CPU is user and system time of the whole process, RSS its peak. boto3 comes from the
+interpreter's own packages, as it comes with the Lambda runtime.
+Not included: unpacking, the first request, the first AWS client, Lambda's own start.
+Once without bytecode and without writing any, as on Lambda's read-only disk where the asset has none; once with it.
+Floors: the interpreter alone, and the bare imports: FastAPI and Mangum for the gateway, a boto3 client for the others.
+Every process is its own; arms are shuffled in each round. A run whose floor, the interpreter's median CPU, moved by
+more than 20 % between rounds is void.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+PYTHON = ROOT / ".millrace" / "engine" / "bin" / "python"
+ROUNDS = 5
+MAX_ASSET = 150_000_000
+SDKS = "import openai, anthropic, google.genai, genai_prices"
+_CLIENT = "import boto3; boto3.client('dynamodb', region_name='us-east-1')"
+_WEB = "import fastapi, mangum"
+FLOOR = "interpreter"
+STEPS = ("plan", "gate", "register", "deploy", "conclude")
+FUNCTIONS = ("authorize", "ingest", "monitor", "progress", *(f"steps.{name}" for name in STEPS))
+_TOLD = """
+import json, os, sys
+used = sum(os.times()[:2])
+with open("/proc/self/status") as status:  # getrusage's peak would be that of the process that started this one
+    peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+print(json.dumps([used, peak, len(sys.modules)]))
+"""
+
+
+def arms() -> dict[str, tuple[str, str]]:
+    """Name -> (asset, what to run)."""
+    found = {
+        FLOOR: ("gateway", ""),
+        "bare: fastapi, mangum": ("gateway", _WEB),
+        "bare: fastapi, mangum, boto3 client": ("gateway", f"{_WEB}\n{_CLIENT}"),
+        "gateway": ("gateway", "import functions.gateway.handler"),
+        "gateway, every SDK at import": ("gateway", f"import functions.gateway.handler\n{SDKS}"),
+        "bare: boto3 client": ("functions", _CLIENT),
+    }
+    for name in FUNCTIONS:
+        module = f"functions.{name}" if name.startswith("steps.") else f"functions.{name}.handler"
+        found[name] = ("functions", f"import {module}")
+    return found
+
+
+def unpacked(folder: Path) -> dict[str, Path]:
+    """Both assets of stage local as they are built; built anew where the source has changed."""
+    from cdk import bundle
+    from cdk.stage import STAGES
+
+    found = {}
+    for kind in bundle.KINDS:
+        archive, _ = bundle.build(kind, STAGES["local"])
+        found[kind.name] = folder / kind.name
+        with zipfile.ZipFile(archive) as zipped:
+            zipped.extractall(found[kind.name])
+    return found
+
+
+def run(rounds: int = ROUNDS) -> dict[str, Any]:
+    """Raw [CPU seconds, peak RSS in KiB, modules] by arm, without and with bytecode; bytes of the assets."""
+    todo = arms()
+    samples: dict[str, dict[str, list[Any]]] = {kind: {name: [] for name in todo} for kind in ("plain", "compiled")}
+    draw = random.Random(0)
+    with tempfile.TemporaryDirectory() as place:
+        assets = unpacked(Path(place))
+        sizes = {name: _size(folder) for name, folder in assets.items()}
+        for kind, told in samples.items():
+            if kind == "compiled":
+                for asset, code in todo.values():
+                    _started(assets[asset], code, writes=True)
+            for _ in range(rounds):
+                for name in draw.sample(sorted(todo), len(todo)):
+                    asset, code = todo[name]
+                    told[name].append(_started(assets[asset], code))
+    floor = [sample[0] for told in samples.values() for sample in told[FLOOR]]
+    moved = max(floor) / min(floor) - 1
+    return {"samples": samples, "bytes": sizes, "floor_moved": moved, "void": moved > 0.2}
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _started(asset: Path, code: str, writes: bool = False) -> Any:
+    from tests.conftest import ENVIRONMENT
+
+    environment = ENVIRONMENT | {"PATH": os.environ["PATH"], "PYTHONPATH": str(asset)}
+    if not writes:
+        environment["PYTHONDONTWRITEBYTECODE"] = "1"
+    done = subprocess.run(
+        [PYTHON, "-c", f"{code}\n{_TOLD}"], env=environment, cwd=asset, capture_output=True, text=True, timeout=120
+    )
+    if done.returncode:
+        raise SystemExit(f"{code!r} failed: {done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def table(result: dict[str, Any]) -> str:
+    """Medians; the ratio is of CPU, to the bare imports of the function."""
+    parts = []
+    for kind, told in result["samples"].items():
+        cpu = {name: statistics.median(s[0] for s in found) for name, found in told.items()}
+        rows = [
+            f"{'Without bytecode, as the asset is' if kind == 'plain' else 'With bytecode'}:",
+            "",
+            "| arm | CPU ms | worst | RSS MB | modules | CPU over its bare imports |",
+            "|---|---|---|---|---|---|",
+        ]
+        for name, found in told.items():
+            worst = max(sample[0] for sample in found)
+            rss, modules = (statistics.median(sample[n] for sample in found) for n in (1, 2))
+            bare = _bare(name)
+            ratio = f"{cpu[name] / cpu[bare]:.2f}" if bare else ""
+            rows.append(
+                f"| {name} | {cpu[name] * 1e3:.0f} | {worst * 1e3:.0f} | {rss / 1024:.0f} | {modules:.0f} | {ratio} |"
+            )
+        parts.append("\n".join(rows))
+    sizes = ", ".join(f"{name} {size / 1e6:.0f} MB" for name, size in result["bytes"].items())
+    fits = "yes" if max(result["bytes"].values()) <= MAX_ASSET else "no"
+    over = [name for name in (*FUNCTIONS, "gateway") if _ratio(result, name) > 1.3]
+    parts.append(f"Assets unzipped: {sizes}; at most 150 MB each: {fits}.")
+    parts.append(f"At most 1.3 times the bare imports, with bytecode: {'no: ' + ', '.join(over) if over else 'yes'}.")
+    state = "void" if result["void"] else "holds"
+    parts.append(f"The interpreter's CPU moved by {result['floor_moved']:.0%} between rounds: the run {state}.")
+    return "\n\n".join(parts)
+
+
+def _bare(name: str) -> str:
+    if name.startswith("gateway"):
+        return "bare: fastapi, mangum"
+    return "bare: boto3 client" if name in FUNCTIONS else ""
+
+
+def _ratio(result: dict[str, Any], name: str) -> float:
+    told = result["samples"]["compiled"]
+    own, bare = (statistics.median(sample[0] for sample in told[one]) for one in (name, _bare(name)))
+    return float(own / bare)
+
+
+if __name__ == "__main__":
+    measured = run()
+    print(table(measured))
+    if len(sys.argv) > 1:
+        Path(sys.argv[1]).write_text(json.dumps(measured), encoding="utf-8")
