@@ -5,11 +5,14 @@ from __future__ import annotations
 from functools import cache
 
 from millrace import clock, lifecycle, providers
+from millrace.books import Books
 from millrace.breakers import Breakers
 from millrace.calls import Calls
 from millrace.catalogue import Entry
 from millrace.errors import MillraceError
 from millrace.humanize import Humanizer
+from millrace.learning import Learning
+from millrace.usage import Usage
 
 from functions import parts
 from functions.gateway.shapes import settings
@@ -29,6 +32,12 @@ def obstacle(entry: Entry) -> str | None:
 
 
 @cache
+def books() -> Books:
+    table = parts.table(settings)
+    return Books(Usage(table), Learning(table), settings.deadline_s)
+
+
+@cache
 def humanizer() -> Humanizer:
     return Humanizer(
         parts.catalogue(settings),
@@ -37,6 +46,7 @@ def humanizer() -> Humanizer:
         on_lost_capture=_lost,
         calls=calls(),
         obstacle=obstacle,
+        books=books(),
     )
 
 

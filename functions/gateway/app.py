@@ -19,6 +19,7 @@ from functions.gateway.routers import (
     system,
     training_data,
     training_jobs,
+    usage,
     voices,
 )
 
@@ -39,6 +40,7 @@ for router in (
     available,  # before models, whose {id} would take its name
     models,
     routing_state,
+    usage,
     openai,
     drops,
     strategies,

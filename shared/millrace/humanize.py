@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from . import paragraphs
+from .books import Account, Books
 from .calls import Calls
 from .catalogue import RULES, Catalogue, Entry
 from .clock import fresh_id, stamp
@@ -69,12 +70,18 @@ class Humanizer:
     """Why a model cannot be called at all: no key, shut down."""
     parallel: int = 4
     """Paragraphs of one text that are rewritten at a time."""
+    books: Books | None = None
+    """Budgets and what the router has learned; without them neither is kept."""
+    account: Account | None = None
+    """Of the request at hand."""
 
     def humanize(self, tenant: Tenant, ask: Ask, wish: str | None = None, until: float | None = None) -> Answer:
         """NotFound, Forbidden or Unfaithful for a named model; for `auto` always an answer.
 
         `until`, on the monotonic clock, is the deadline of work that this text is a part of.
         """
+        if self.books is not None and self.account is None:
+            return replace(self, account=self.books.open(tenant)).humanize(tenant, ask, wish, until)
         check(ask.text)
         began = time.monotonic()
         deadline = began + self.deadline_s if until is None else min(until, began + self.deadline_s)
@@ -110,7 +117,9 @@ class Humanizer:
                 seen[entry.id] = self.obstacle(entry)
             return seen[entry.id]
 
-        return lambda text: choose(entries, tenant.tier, text, wish, obstacle=obstacle)
+        account = self.account
+        order = account.order if account else lambda text: None
+        return lambda text: choose(entries, tenant.tier, text, wish, obstacle=obstacle, order=order(text))
 
     def _written(self, pick: Pick, ask: Ask, deadline: float) -> Written:
         parts = paragraphs.split(ask.text)
@@ -169,8 +178,9 @@ class Humanizer:
                     raise Unavailable(late + ".")
                 reasons.append(Reason("deadline", late))
                 continue
+            called = time.monotonic()
             try:
-                completion = self._call(entry, ask, time.monotonic() + left_s)
+                completion = self._call(entry, ask, called + left_s)
             except MillraceError as error:
                 if choice.wished:
                     raise
@@ -178,6 +188,8 @@ class Humanizer:
                 continue
             spent.append((entry, completion))
             violations = verify(ask.text, completion.text)
+            if self.account is not None:
+                self.account.learn(entry, ask.text, completion, not violations, time.monotonic() - called)
             if not violations:
                 answered = Reason("answered", f"{entry.id} answered and its rewrite verified")
                 return Written(completion.text, entry, (answered, *reasons), tuple(spent))
@@ -191,6 +203,11 @@ class Humanizer:
         return Written(ask.text, RULES, tuple(reasons), tuple(spent))
 
     def _call(self, entry: Entry, ask: Ask, until: float) -> Completion:
+        if self.account is None:
+            return self._tried(entry, ask, until)
+        return self.account.call(entry, ask.text, lambda: self._tried(entry, ask, until))
+
+    def _tried(self, entry: Entry, ask: Ask, until: float) -> Completion:
         if self.calls is None or entry.id == RULES.id:
             return self._complete(entry, ask, until - time.monotonic())
         return self.calls.make(entry, until, lambda left_s: self._complete(entry, ask, left_s))
@@ -205,6 +222,7 @@ class Humanizer:
         return completion
 
     def _capture(self, tenant: Tenant, ask: Ask, answer: Answer) -> None:
+        learning = self.account.remembered(answer.model_id) if self.account else None
         point = DataPoint(
             id=answer.decision_id,
             origin=Origin.ANSWER,
@@ -214,7 +232,7 @@ class Humanizer:
             origin_ref=answer.decision_id,
             model_id=answer.model_id,
             scores=answer.scores,
-            decision={"reasons": answer.reasons, "strength": ask.strength, "tone": ask.tone},
+            decision={"reasons": answer.reasons, "strength": ask.strength, "tone": ask.tone, "learning": learning},
         )
         try:
             self.corpus.capture(tenant, point)

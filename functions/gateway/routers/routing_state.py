@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from fastapi import APIRouter
+from millrace.bandit import told
 from millrace.breakers import State
 from millrace.calls import scope
 from millrace.catalogue import RULES, Entry
@@ -12,9 +13,9 @@ from millrace.clock import stamp
 from pydantic import BaseModel
 
 from functions import parts
-from functions.gateway.answering import calls
+from functions.gateway.answering import books, calls
 from functions.gateway.caller import Caller
-from functions.gateway.shapes import settings
+from functions.gateway.shapes import Figures, settings
 
 router = APIRouter(tags=["models"])
 
@@ -47,6 +48,10 @@ class RoutingState(BaseModel):
     breakers: list[Breaker]
     """Shared by all processes; one for each model of the tenant's catalogue."""
     retry_budget: RetryBudget
+    learned: list[Figures]
+    """What the router believes of each model it has tried for this tenant, the most tried first."""
+    budget: Figures
+    """Today's; see /api/usage."""
 
 
 def _shown(entry: Entry, state: State, at: float) -> Breaker:
@@ -72,4 +77,6 @@ def routing_state(caller: Caller) -> RoutingState:
     return RoutingState(
         breakers=[_shown(entry, breakers.get(scope(entry)), breakers.clock()) for entry in entries],
         retry_budget=RetryBudget(left=round(budget.left, 3), ratio=budget.ratio, cap=budget.cap),
+        learned=told(books().learning.state(caller)),
+        budget=books().usage.standing(caller).to_dict(),
     )

@@ -1,0 +1,144 @@
+"""One request's account: what it may spend, what it spent, and what it taught the router. AWS: through usage, learning.
+
+A model that costs something is called under a hold of the most that it can cost; without room for the hold it is
+passed over. Money and learning never stop an answer: where the table is away, free routes go on.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from .bandit import Observation, Purse, State, reward_of
+from .catalogue import RULES, Entry
+from .complexity import quality_of
+from .errors import Forbidden, MillraceError, Unavailable
+from .learning import Learning
+from .prices import charge
+from .providers import Completion
+from .ranking import CHARACTERS_PER_TOKEN, Ranking
+from .routing import Order
+from .tenants import Tenant
+from .text.scores import score
+from .usage import Hold, Spent, Usage, ceiling_usd
+
+ROOM = 4
+"""Output tokens that are reserved for each that the text has: thinking and a longer rewrite."""
+
+
+@dataclass(frozen=True)
+class Books:
+    """One for each process."""
+
+    usage: Usage
+    learning: Learning
+    deadline_s: float
+    draw: Callable[[], float] = random.random
+
+    def open(self, tenant: Tenant) -> Account:
+        try:
+            purse = self.usage.standing(tenant).purse
+        except MillraceError:
+            purse = None
+        return Account(self, tenant, self.learning.state(tenant), purse)
+
+
+@dataclass
+class Account:
+    """One for each request."""
+
+    books: Books
+    tenant: Tenant
+    state: State
+    purse: Purse | None
+    taught: dict[str, Observation] = field(default_factory=dict)
+    """By model: what its last answer in this request taught."""
+
+    def order(self, text: str) -> Order:
+        return Ranking.of(text, self.tenant.tier).order(self.state, self.purse, self.books.draw())
+
+    def call(self, entry: Entry, text: str, work: Callable[[], Completion]) -> Completion:
+        """`work` under a hold. Forbidden where the day's budget has no room for it."""
+        hold = self._hold(entry, text)
+        try:
+            completion = work()
+        except MillraceError as error:
+            self._close(hold, entry, text, error)
+            raise
+        if hold is not None:
+            self._settle(hold, entry, text, completion)
+        return completion
+
+    def learn(self, entry: Entry, text: str, completion: Completion, faithful: bool, latency_s: float) -> None:
+        """Of every model that answered: 0 for an unfaithful rewrite, half for a faithful one, the rest by score."""
+        if entry.id == RULES.id:
+            return
+        quality = 0.5 + 0.5 * (1.0 - score(completion.text)["ai_likeness"]) if faithful else 0.0
+        ranking = Ranking.of(text, self.tenant.tier)
+        seen = Observation(
+            arm_id=entry.id,
+            prior=quality_of(entry),
+            features=ranking.features,
+            reward=reward_of(quality, latency_s, self.books.deadline_s),
+            at=time.time(),
+            forecast_usd=ranking.forecast_usd(entry),
+            cost_usd=_cost_usd(entry, completion),
+            allowance_usd=self.purse.allowance_usd if self.purse else None,
+        )
+        self.taught[entry.id] = seen
+        self.books.learning.observe(self.tenant, seen)
+
+    def remembered(self, model_id: str) -> dict[str, Any] | None:
+        """To be kept with the decision, so that feedback finds what it speaks of."""
+        seen = self.taught.get(model_id)
+        return asdict(seen) if seen else None
+
+    def _hold(self, entry: Entry, text: str) -> Hold | None:
+        """None where a free call cannot be counted just now."""
+        tokens_in, tokens_out = Ranking.of(text, self.tenant.tier).tokens if _paid(entry) else (0, 0)
+        most = ceiling_usd(entry, tokens_in, ROOM * tokens_out) if _paid(entry) else 0.0
+        try:
+            hold = self.books.usage.reserve(self.tenant, most)
+        except MillraceError as error:
+            if _paid(entry):
+                raise Unavailable(f"{entry.id} was passed over: its cost could not be reserved.") from error
+            return None
+        if hold is None:
+            raise Forbidden(f"{entry.id} was passed over: the day's budget has no room for it.")
+        return hold
+
+    def _settle(self, hold: Hold, entry: Entry, text: str, completion: Completion) -> None:
+        tokens = (completion.input_tokens, completion.output_tokens)
+        if entry.id == RULES.id:
+            tokens = (len(text) // CHARACTERS_PER_TOKEN + 1, len(completion.text) // CHARACTERS_PER_TOKEN + 1)
+        spent = Spent(entry.id, _cost_usd(entry, completion), *tokens)
+        _quietly(lambda: self.books.usage.settle(hold, spent))
+
+    def _close(self, hold: Hold | None, entry: Entry, text: str, error: MillraceError) -> None:
+        """A call that timed out may be billed all the same; one that was refused is not."""
+        if hold is None:
+            return
+        if _paid(entry) and type(error) is Unavailable:
+            forecast = Ranking.of(text, self.tenant.tier).forecast_usd(entry)
+            _quietly(lambda: self.books.usage.settle(hold, Spent(entry.id, forecast, failed=True)))
+            return
+        _quietly(lambda: self.books.usage.release(hold, entry.id))
+
+
+def _paid(entry: Entry) -> bool:
+    return bool(entry.input_usd or entry.output_usd)
+
+
+def _cost_usd(entry: Entry, completion: Completion) -> float:
+    return charge(entry, completion).cost_usd if _paid(entry) else 0.0
+
+
+def _quietly(write: Callable[[], object]) -> None:
+    """The answer is there: a book that cannot be written keeps its hold until it lapses, and nobody waits."""
+    try:
+        write()
+    except MillraceError:
+        return
