@@ -331,7 +331,7 @@ def _to_decimal(value: Any) -> Any:
     return value
 
 
-def _plain(typed: Mapping[str, Any]) -> Any:
+def _plain(typed: Any) -> Any:
     """One typed value. What is common is read here, twice as fast as by boto3, which reads the rest."""
     ((kind, value),) = typed.items()
     if kind in ("S", "BOOL"):
