@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import platform
-import re
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -69,11 +68,7 @@ def section(name: str, told: dict[str, Any]) -> str:
     earlier = told["voided"] - bool(result.get("void"))
     if earlier:
         where += f" {earlier} earlier {'run was' if earlier == 1 else 'runs were'} void."
-    return "\n\n".join([head, where, module.table(result), _plain(body)])
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"\n(?!\n)(?! )", "\n", text.strip())
+    return "\n\n".join([head, where, module.table(result), body.strip()])
 
 
 def page() -> str:
