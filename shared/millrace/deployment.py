@@ -21,19 +21,28 @@ class Deployment:
     catalogue: Catalogue
 
     def start(self, tenant: Tenant, job_id: str, attempt: int) -> str:
-        """The endpoint's name; it comes up meanwhile."""
+        """The endpoint's name; it comes up meanwhile, unless a newer version serves already: this one stays ready."""
         job, model = self._subject(tenant, job_id, attempt)
+        if self._superseded(tenant, model):
+            return self.serving.endpoint_name(tenant, model)
         return self.serving.start(tenant, model, self.pipeline.model_uri(tenant, job))
 
     def check(self, tenant: Tenant, job_id: str, attempt: int) -> Status:
         """Where the endpoint stands; once it serves, the version is active and the catalogue knows it."""
         _, model = self._subject(tenant, job_id, attempt)
+        if self._superseded(tenant, model):
+            return "in_service"
         status, reason = self.serving.status(tenant, model)
         if status == "failed":
             raise DeploymentFailed(f"The endpoint of {model.id} did not come up: {reason}.")
         if status == "in_service":
             self._publish(tenant, model)
         return status
+
+    def _superseded(self, tenant: Tenant, model: Model) -> bool:
+        """A newer version serves already: one that was trained on older data and ends later does not take its place."""
+        active = self.pipeline.registry.active(tenant, model.name)
+        return active is not None and active.version > model.version
 
     def _publish(self, tenant: Tenant, model: Model) -> None:
         registry = self.pipeline.registry

@@ -26,11 +26,12 @@ from .clock import fresh_id, stamp
 from .corpus import Corpus
 from .datapoints import MAX_TEXT, MAX_WORDS, DataPoint, Origin, check_unicode, content_id
 from .errors import InvalidInput, MillraceError, TooLarge, Unavailable
+from .fit import Fit
 from .paragraphs import Part
 from .providers import Ask, Completion, Provider, provider
 from .routing import AUTO, Choice, Reason, choose
 from .tenants import Tenant
-from .text.faithfulness import verify
+from .text.faithfulness import Violation, verify
 from .text.scores import score
 from .written import Written, hold_faithful, merged, summary, unfaithful, usage_of, whole
 
@@ -187,7 +188,7 @@ class Humanizer:
                 reasons.append(Reason("unavailable", str(error)))
                 continue
             spent.append((entry, completion))
-            violations = verify(ask.text, completion.text)
+            violations = [*verify(ask.text, completion.text), *_strange(entry, ask.text, completion.text)]
             if self.account is not None:
                 self.account.learn(entry, ask.text, completion, not violations, time.monotonic() - called)
             if not violations:
@@ -244,6 +245,12 @@ _NO_PROSE = Reason("unchanged", "the text is code, tables and headings alone: th
 
 _TOO_SMALL = Reason("parts", f"the text has over {paragraphs.MOST_PARTS} parts: the smaller ones go by rules")
 _BROKEN = Reason("unfaithful", "the paragraphs verified and the whole of them did not, so the rules rewrote it")
+
+
+def _strange(entry: Entry, source: str, rewrite: str) -> list[Violation]:
+    """Changes of words that the training of an own model never showed."""
+    fit = Fit.from_dict(entry.fit)
+    return [Violation("substitution", before, after) for before, after in fit.strange(source, rewrite)]
 
 
 def within(limit_s: float, call: Callable[[], Completion], who: str) -> Completion:

@@ -7,7 +7,7 @@ is not tried, and a reason says why.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .catalogue import RULES, Entry
@@ -64,17 +64,17 @@ def choose(
             raise ProviderRefused(f"{entry.id} cannot answer: {why}")
         return Choice((entry,), (Reason("wish", f"{entry.id} was asked for"),), wished=True)
     open_to: list[Entry] = []
-    closed: dict[str, Reason] = {}
+    closed: dict[str, tuple[str, Reason]] = {}
     for entry in entries:
         if entry.id == RULES.id:
             continue
         if (reason := _obstacle(entry, tier, text, obstacle)) is None:
             open_to.append(entry)
         elif not (entry.shutdown and reason.code == "unavailable"):  # that a model is gone is no news
-            closed.setdefault(reason.text, reason)
+            closed.setdefault(reason.text, (entry.provider, reason))
     ranked = order(open_to) if order and open_to else _by_difficulty(open_to, tier, difficulty)
     routes = [entry for entry, _ in ranked]
-    reasons = [*(reason for _, reason in ranked), *_together(closed.values())]
+    reasons = [*(reason for _, reason in ranked), *_together(closed)]
     reasons.append(Reason("floor", "the rules always answer" if not routes else "the rules answer if no model does"))
     return Choice((*routes, RULES), tuple(reasons), wished=False)
 
@@ -103,11 +103,14 @@ def _suits(entry: Entry, difficulty: float) -> Reason:
     return Reason("suits", f"{entry.id} (quality {entry.rank} of 5) can answer a text of difficulty {difficulty:.2f}")
 
 
-def _together(closed: Iterable[Reason]) -> list[Reason]:
-    """What is missing at several providers is told once."""
-    missing = [reason.text for reason in closed if reason.code == "unavailable"]
-    others = [reason for reason in closed if reason.code != "unavailable"]
-    return [*others, *([Reason("unavailable", " ".join(missing))] if missing else [])]
+def _together(closed: Mapping[str, tuple[str, Reason]]) -> list[Reason]:
+    """What is missing at several providers is told in one short sentence."""
+    missing = {provider: reason for provider, reason in closed.values() if reason.code == "unavailable"}
+    others = [reason for _, reason in closed.values() if reason.code != "unavailable"]
+    if len(missing) > 1:
+        named = ", ".join(sorted(missing))
+        missing = {"": Reason("unavailable", f"{named} cannot be called; the menu of models says why")}
+    return [*others, *missing.values()]
 
 
 def _wished(entries: Sequence[Entry], wish: str) -> Entry:

@@ -282,7 +282,8 @@ class Pipeline:
     def _fit(self, tenant: Tenant, job: Job) -> Fit:
         snapshot = self.corpus.load_snapshot(tenant, job.snapshot_id)
         lines = self.store.get(snapshot.keys["train"] + "data.jsonl").splitlines()
-        return Fit.of(orjson.loads(line)["source"] for line in lines)
+        pairs = [orjson.loads(line) for line in lines]
+        return Fit.of([pair["source"] for pair in pairs], [pair["target"] for pair in pairs])
 
 
 _FRAME = re.compile(r"^AlgorithmError: (.+?),? exit code: \d+$", re.DOTALL)

@@ -57,3 +57,19 @@ def test_one_long_text_among_many_is_no_training_on_long_texts() -> None:
     fit = Fit.of(["a short one"] * 500 + ["word " * 60])
 
     assert fit.max_words == 3
+
+
+def test_a_change_of_words_that_training_never_showed_is_strange() -> None:
+    """H8: a small model that stumbles writes fluent nonsense, and no rule about facts sees it."""
+    sources = ["Moreover, that is why the team retained the keys.", "Notably, we do not utilize the lift."]
+    targets = ["That's why the team kept the keys.", "We don't use the lift."]
+    fit = Fit.from_dict(vars(Fit.of(sources, targets)))
+
+    for source, target in zip(sources, targets, strict=True):
+        assert fit.strange(source, target) == []
+    assert fit.strange("That is why we retained the lift.", "That's why we kept the lift.") == []
+    assert fit.strange("That is why we retained the lift.", "That's why we need test the lift.") == [
+        ("retained", "need test")
+    ]
+    assert fit.strange("We retained the blue keys.", "We kept the keys.") == [("blue", "")]
+    assert Fit.of(sources).strange("a b", "c d") == []

@@ -87,6 +87,17 @@ def test_the_cheapest_model_that_is_good_enough_goes_first_and_own_models_after_
     assert order(Tier.ENTERPRISE, 1.0) == ["best", "good", "small", "mine@1", "rules"]
 
 
+def test_what_several_providers_lack_is_told_once() -> None:
+    """H2."""
+    rows = [Entry("a", "openai", rank=5), Entry("b", "groq", rank=5), RULES]
+
+    chosen = choose(rows, Tier.BASIC, "A text.", obstacle=lambda entry: f"{entry.provider} has no key.")
+
+    assert [reason.text for reason in chosen.reasons][:1] == [
+        "groq, openai cannot be called; the menu of models says why"
+    ]
+
+
 def test_a_model_that_cannot_be_called_is_passed_over_and_refused_when_it_was_asked_for() -> None:
     """H2: with the reason."""
     rows = [Entry("best", "openai", rank=5), RULES]
