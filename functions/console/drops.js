@@ -1,6 +1,6 @@
 // What became of dropped files, row by row where a row was refused, and how to drop one.
 
-import { get } from "./api.js";
+import { get, key } from "./api.js";
 import { announce, badge, copyButton, details, el, facts, table } from "./dom.js";
 import { LiveList } from "./list.js";
 import { ago, count, plural } from "./words.js";
@@ -9,10 +9,13 @@ export const title = "Drops";
 
 const ENDED = new Set(["collected", "refused"]);
 const SHOWN_AT_ONCE = 5;
+// The twin takes any key, and the AWS command line asks for one.
+const ANY_KEY = "AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION=us-east-1";
 
 export function build() {
   const states = new Map();
   const how = el("div.panel");
+  let toldFor = null;
   const list = new LiveList({
     path: "/api/drops",
     unfinished: (drop) => !ENDED.has(drop.state),
@@ -28,17 +31,17 @@ export function build() {
   }
 
   async function tellHow() {
-    if (how.dataset.told) return;
+    const whose = key.get();
+    if (toldFor === whose) return;
     try {
-      const { drop_bucket: bucket, drop_prefix: prefix } = await get("/api/system/health");
-      const command = `aws s3 cp pairs.csv "s3://${bucket}/${prefix}"`;
-      how.dataset.told = "yes";
+      const [{ drop_bucket: bucket, aws_endpoint: endpoint }, { drop_prefix: prefix }] = await Promise.all([get("/api/system/health"), get("/api/me")]);
+      const [program, aws] = endpoint ? [".venv/bin/millrace", `${ANY_KEY} aws --endpoint-url ${endpoint}`] : ["millrace", "aws"];
+      const [ours, theirs] = [`${program} drop pairs.csv`, `${aws} s3 cp pairs.csv s3://${bucket}/${prefix}`];
+      toldFor = whose;
       how.replaceChildren(
         el("h2", "Drop a file"),
         el("p", "A CSV with a header: one column with the text, such as ", el("code", "prompt"), ", one with how it should read, such as ", el("code", "completion"), ". It is collected by event, each row once."),
-        el("div.command", el("code", "millrace drop pairs.csv"), copyButton("Copy", () => "millrace drop pairs.csv")),
-        el("div.command", el("code", command), copyButton("Copy", () => command)),
-        el("p.hint", el("code", "<tenant>"), " is yours; on the local twin it is ", el("code", "demo"), "."));
+        ...[ours, theirs].map((line) => el("div.command", el("code", line), copyButton("Copy", () => line))));
     } catch { /* the list beside it says what is wrong */ }
   }
 

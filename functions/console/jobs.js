@@ -9,6 +9,7 @@ export const title = "Jobs";
 
 const ENDED = new Set(["completed", "failed", "cancelled"]);
 const STAGES = { train: "Training", evaluate: "Evaluating on held-out pairs", gguf: "Converting and quantizing" };
+const ADVISED = new Set(["learning_rate", "epochs"]);
 const GATES = { adapter: "Gate, 16 bit", gguf: "Gate, quantized" };
 
 export function build() {
@@ -143,7 +144,7 @@ function progress(job) {
   const what = STAGES[stage] ?? (job.state === "running" ? "Preparing" : "Waiting for its turn");
   const known = Number.isFinite(step) && steps > 0;
   const parts = [
-    known ? `step ${count(step)} of ${count(steps)}` : null,
+    !known ? null : step === 0 && typeof loss !== "number" ? "starting" : `step ${count(step)} of ${count(steps)}`,
     typeof epoch === "number" ? `epoch ${figure(epoch)}` : null,
     typeof loss === "number" ? `loss ${figure(loss)}` : null,
     typeof accuracy === "number" ? `accuracy ${percent(accuracy)}` : null,
@@ -172,6 +173,12 @@ function more(job) {
       ["Snapshot", el("code", job.snapshot_id)],
       ["Attempt", String(job.attempt)],
       ["Last change", job.updated_at ? ago(job.updated_at) : null],
-      ...Object.entries(job.hyperparameters ?? {}).map(([name, value]) => [name, el("code", typeof value === "string" ? value : JSON.stringify(value))]),
+      ...Object.entries(job.hyperparameters ?? {}).map(([name, value]) => [name, setting(name, value)]),
     ]));
+}
+
+/** A hyperparameter as it was asked for; 0 leaves these to the trainer. */
+function setting(name, value) {
+  if (ADVISED.has(name) && value === 0) return "auto";
+  return el("code", typeof value === "string" ? value : JSON.stringify(value));
 }

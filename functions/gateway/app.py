@@ -28,6 +28,7 @@ app = FastAPI(
     version="0.1.0",
     description="Text in, a natural human voice out; answers, edits and files become the next model.",
     responses=problems.RESPONSES,
+    docs_url=None,  # its page would be fetched from elsewhere; the console router has one of its own
     redoc_url=None,
 )
 for router in (

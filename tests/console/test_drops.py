@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.console import stage
 from tests.console.conftest import Watched
@@ -45,4 +45,21 @@ def test_a_new_drop_appears_by_itself(console: Watched, api: Served) -> None:
 def test_it_says_where_to_drop(console: Watched, api: Served) -> None:
     page = console.open("drops")
 
-    expect(page.get_by_text(f'aws s3 cp pairs.csv "s3://{api.settings.drop_bucket}/drop/<tenant>/"')).to_be_visible()
+    target = f"s3://{api.settings.drop_bucket}/drop/demo/"
+    expect(page.get_by_text(f"aws s3 cp pairs.csv {target}", exact=True)).to_be_visible()
+    expect(page.get_by_text("millrace drop pairs.csv", exact=True)).to_be_visible()
+
+
+def test_on_the_twin_the_commands_work_as_pasted(console: Watched, api: Served) -> None:
+    def as_the_twin(route: Route) -> None:
+        reply = route.fetch()
+        route.fulfill(response=reply, json=reply.json() | {"aws_endpoint": "http://localhost:4566"})
+
+    console.page.route("**/api/system/health", as_the_twin)
+    page = console.open("drops")
+
+    keys = "AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION=us-east-1"
+    target = f"s3://{api.settings.drop_bucket}/drop/demo/"
+    command = f"{keys} aws --endpoint-url http://localhost:4566 s3 cp pairs.csv {target}"
+    expect(page.get_by_text(command, exact=True)).to_be_visible()
+    expect(page.get_by_text(".venv/bin/millrace drop pairs.csv", exact=True)).to_be_visible()

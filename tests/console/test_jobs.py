@@ -27,6 +27,19 @@ def test_a_running_job_shows_its_progress_and_follows_it(console: Watched, api: 
     expect(page.get_by_role("progressbar")).to_have_count(0)
 
 
+def test_a_job_that_has_not_stepped_is_starting_and_what_it_leaves_open_is_auto(console: Watched, api: Served) -> None:
+    stage.job(api, "jone", hyperparameters={"learning_rate": 0.0, "epochs": 0, "seed": 0})
+    api.jobs.move(api.tenant, "jone", JobState.RUNNING, 1)
+    api.jobs.note(api.tenant, "jone", 1, {"progress": {"stage": "train", "step": 0, "steps": 120}})
+    page = console.open("jobs")
+
+    card = page.locator("li.card")
+    expect(card.locator(".figures")).to_have_text("starting")
+    card.get_by_text("About this job").click()
+    for name, shown in (("learning_rate", "auto"), ("epochs", "auto"), ("seed", "0")):
+        expect(card.locator(".facts > div", has_text=name)).to_have_text(f"{name}{shown}")
+
+
 def test_what_the_gate_found_stands_with_the_job(console: Watched, api: Served) -> None:
     stage.active_model(api, "jone")
     stage.refused(api, "jtwo")

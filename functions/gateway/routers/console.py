@@ -1,4 +1,4 @@
-"""The first page and its files: static, no build step, a CSP without inline code."""
+"""The first page, the API reference and their files: static, no build step, a CSP without inline code."""
 
 from __future__ import annotations
 
@@ -22,6 +22,11 @@ HEADERS = {
 @router.get("/")
 def index() -> Response:
     return file("index.html")
+
+
+@router.get("/docs")
+def reference() -> Response:
+    return file("reference.html")
 
 
 @router.get("/console/{name}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from fastapi import APIRouter, Response
 from millrace import aws
 from millrace.contract import DROP_PREFIX
@@ -26,6 +28,8 @@ class Health(BaseModel):
     drop_prefix: str
     table: str
     train_machine: str
+    aws_endpoint: str | None = None
+    """Where the twin answers for AWS; absent in the cloud."""
 
 
 class Me(BaseModel):
@@ -59,6 +63,7 @@ def health(response: Response) -> Health:
         drop_prefix=f"{DROP_PREFIX}<tenant>/",
         table=settings.table,
         train_machine=settings.train_machine,
+        aws_endpoint=os.environ.get("AWS_ENDPOINT_URL") or None,
     )
 
 
