@@ -16,10 +16,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from . import demo, preflight, seeds
 from . import twin as process
+from .aws import client
 from .deploy import Assembly, DeployFailed, deploy
-from .settings import REPO, Twin, python
+from .settings import REPO, Twin, WrongSetting, python
 
 INPUTS = (
     "cdk/*.py",
@@ -30,6 +33,9 @@ INPUTS = (
     "shared/**/*",
     "training_containers/**/*",
 )
+SETTINGS = ("MILLRACE_TRAIN_THRESHOLD", "MILLRACE_BASE_MODEL", "MILLRACE_INSTANCE_TYPE")
+"""What the synthesis reads from this shell."""
+SWEEPER = "millrace-local-monitor"
 START_S = 90.0
 STOP_S = 20.0
 
@@ -41,6 +47,7 @@ class CannotStart(Exception):
 def preconditions(twin: Twin) -> None:
     """Said before any work."""
     found = preflight.obstacles("twin", {**os.environ, **twin.to_env()})
+    found += _wrong_settings()
     if not twin.engine_python.exists():
         found.append(f"The embedded AWS is not installed at {twin.engine_python}; `make setup` does that.")
     if found:
@@ -48,19 +55,58 @@ def preconditions(twin: Twin) -> None:
     twin.home.mkdir(parents=True, exist_ok=True)
 
 
+def _wrong_settings() -> list[str]:
+    """What the synthesis would stumble over. The CDK loads for seconds: only where there is something to ask it."""
+    if not any(name in os.environ for name in SETTINGS):
+        return []
+    from cdk import stage
+
+    try:
+        stage.stage("local", os.environ)
+    except stage.WrongSetting as error:
+        return [str(error)]
+    return []
+
+
 def up(twin: Twin) -> dict[str, Any]:
-    """Start what is not running, deploy what is not deployed; addresses, key and outputs."""
-    if process.running(twin) is None:
-        preconditions(twin)
-        synthesis = _synthesize(twin)
+    """Start what is not running, deploy what is not deployed; addresses, key and outputs.
+
+    Where it fails, it stops what it has started; a twin that ran before goes on.
+    """
+    if process.running(twin) is not None:
+        if wrong := _wrong_settings():
+            raise CannotStart(" ".join(wrong))
+        return _deployed(twin, _synthesize(twin))
+    preconditions(twin)
+    synthesis = _synthesize(twin)
+    try:
         _start(twin)
-    else:
-        synthesis = _synthesize(twin)
+        return _deployed(twin, synthesis)
+    except BaseException:
+        synthesis.kill()
+        down(twin)
+        raise
+
+
+def _deployed(twin: Twin, synthesis: subprocess.Popen[bytes]) -> dict[str, Any]:
+    """The record of the stack, once it stands on the running twin and answers."""
     if synthesis.wait() != 0:
         raise CannotStart(f"The stack could not be synthesized; {twin.logs / 'synth.log'} says why.")
     outputs = deploy(twin, Assembly(twin.assembly))
-    demo_key = seeds.sow(twin, outputs)
-    record = {
+    record = _record(twin, outputs, seeds.sow(twin, outputs))
+    part = twin.record.with_suffix(".part")
+    part.write_text(json.dumps(record, indent=1))
+    part.chmod(0o600)
+    os.replace(part, twin.record)
+    if pid := process.running(twin):
+        os.kill(pid, signal.SIGHUP)
+    _await_api(twin)
+    _sweep(twin)
+    return record
+
+
+def _record(twin: Twin, outputs: dict[str, str], demo_key: str) -> dict[str, Any]:
+    return {
         "api_url": twin.api_url,
         "aws_endpoint": twin.aws_endpoint,
         "region": twin.region,
@@ -69,14 +115,15 @@ def up(twin: Twin) -> dict[str, Any]:
         "outputs": outputs,
         "pids": {"twin": process.running(twin)},
     }
-    part = twin.record.with_suffix(".part")
-    part.write_text(json.dumps(record, indent=1))
-    part.chmod(0o600)
-    os.replace(part, twin.record)
-    if pid := process.running(twin):
-        os.kill(pid, signal.SIGHUP)
-    _await_api(twin)
-    return record
+
+
+def _sweep(twin: Twin) -> None:
+    """An interrupted job goes on at once and not with the next minute; a stack without the sweeper has no jobs."""
+    try:
+        client(twin, "lambda").invoke(FunctionName=SWEEPER, InvocationType="Event", Payload=b"{}")
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ResourceNotFoundException":
+            raise
 
 
 def _await_api(twin: Twin) -> None:
@@ -94,7 +141,7 @@ def _await_api(twin: Twin) -> None:
 
 def _inputs_hash() -> str:
     """Of everything that the assembly is made from: what has not changed is not synthesized again."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(repr([os.environ.get(name) for name in SETTINGS]).encode())
     for pattern in INPUTS:
         for path in sorted(p for p in REPO.glob(pattern) if p.is_file() and "__pycache__" not in p.parts):
             digest.update(path.relative_to(REPO).as_posix().encode() + b"\0" + path.read_bytes())
@@ -162,20 +209,30 @@ def status(twin: Twin) -> dict[str, Any]:
     return {"running": process.running(twin) is not None, **process.read_record(twin)}
 
 
+TOLD = {
+    "API": "{api_url}",
+    "first page": "{api_url}/",
+    "OpenAPI": "{api_url}/openapi.json",
+    "AWS endpoint": "{aws_endpoint} (region {region}, any access key)",
+    "key of tenant demo": "{demo_key}",
+    "drop folder": "s3://{DropBucket}/{DropPrefix}demo/",
+    "table": "{TableName}",
+    "state machine": "{TrainMachineArn}",
+}
+DROP = (
+    "AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION={region} "
+    "aws --endpoint-url {aws_endpoint} s3 cp docs/examples/pairs.csv s3://{DropBucket}/{DropPrefix}demo/"
+)
+
+
 def _say(record: dict[str, Any]) -> None:
-    outputs = record.get("outputs", {})
-    told = {
-        "API": record.get("api_url"),
-        "first page": f"{record.get('api_url')}/",
-        "OpenAPI": f"{record.get('api_url')}/openapi.json",
-        "AWS endpoint": f"{record.get('aws_endpoint')} (region {record.get('region')}, any access key)",
-        "key of tenant demo": record.get("demo_key"),
-        "drop folder": f"s3://{outputs.get('DropBucket')}/{outputs.get('DropPrefix')}demo/",
-        "table": outputs.get("TableName"),
-        "state machine": outputs.get("TrainMachineArn"),
-    }
-    for name, value in told.items():
-        print(f"{name:>20}  {value}")
+    """What is known of the running twin; a line whose facts are not known yet is left out."""
+    known = {**record, **record.get("outputs", {})}
+    for name, text in TOLD.items():
+        with contextlib.suppress(KeyError):
+            print(f"{name:>20}  {text.format_map(known)}")
+    with contextlib.suppress(KeyError):
+        print(f"\nTo drop a file with the AWS command line:\n{DROP.format_map(known)}")
 
 
 def _up(twin: Twin) -> int:
@@ -219,7 +276,7 @@ def main() -> None:
     parser.add_argument("command", choices=list(COMMANDS), help="serve: in the foreground, what `up` starts")
     try:
         sys.exit(COMMANDS[parser.parse_args().command](Twin.from_env()))
-    except (CannotStart, DeployFailed) as error:
+    except (CannotStart, DeployFailed, WrongSetting) as error:
         sys.exit(str(error))
 
 

@@ -25,11 +25,11 @@ from millrace.policies import TrainingPolicy, set_training_policy
 from millrace.table import Table
 from millrace.tenants import Tenant
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table as Grid
 
 from .api import Api, Problem
 from .aws import client
+from .bars import Bars
 from .settings import REPO, Twin
 from .twin import read_record
 
@@ -37,12 +37,13 @@ PAIRS = REPO / "docs/examples/pairs.csv"
 SHUFFLED = Tenant("demo-shuffled", Tier.ENTERPRISE)
 JOB_LIMIT_S = 900.0
 POLL_S = 0.5
+SHORT = {"epochs": 1}
+"""Hyperparameters of the training that is to be refused: no more is needed to see that it learned nothing right."""
 TEXT = (
     "Moreover, it is important to note that our team decided to utilize the new scheduling tool in order to facilitate "
     "collaboration across the Berlin and Lisbon offices. In today's fast-paced world, meetings often run over by 15 "
     "minutes, and it is crucial that we do not lose the time that Dr. Amara Okafor sets aside for patients on Fridays."
 )
-STAGES = {"train": "LoRA training", "evaluate": "evaluation", "gguf": "GGUF, quantization, parity"}
 
 
 class DemoFailed(Exception):
@@ -88,7 +89,8 @@ def main(twin: Twin, bring_up: Callable[[], Any]) -> int:
 
 def _all(run: Run, twin: Twin, bring_up: Callable[[], Any]) -> None:
     with run.step("Synthesize the stack and deploy it on the embedded AWS") as record:
-        bring_up()
+        with run.console.status("The stack is synthesized and deployed; the first time takes a minute ..."):
+            bring_up()
         up = read_record(twin)
         record["outputs"] = up["outputs"]
         run.console.print(f"API {up['api_url']}   AWS endpoint {up['aws_endpoint']}")
@@ -100,11 +102,11 @@ def _all(run: Run, twin: Twin, bring_up: Callable[[], Any]) -> None:
         answer = _humanize(run, api, TEXT, record)
     with run.step("Correct an answer") as record:
         edit_id = _correct(run, api, answer, record)
-    with run.step("Drop docs/examples/pairs.csv into the drop folder") as record:
+    with run.step("Drop docs/examples/pairs.csv into the drop folder") as dropped:
         earlier = {job["id"] for job in api.get("/api/training-jobs")["items"]}
-        _drop(run, twin, api, up["outputs"], PAIRS.read_bytes(), record)
+        _drop(run, twin, api, up["outputs"], PAIRS.read_bytes(), dropped)
     with run.step("Train, evaluate, gate, quantize, gate again, register, deploy") as record:
-        job = _follow(run, api, _next_job(api, earlier), record)
+        job = _follow(run, api, _next_job(run, api, earlier, dropped["accepted"]), record)
         model = _deployed(run, api, job, record)
         _contains(twin, up["outputs"]["DataBucket"], job, edit_id, record)
     with run.step("Ask again: the rules, the new model, and auto") as record:
@@ -114,7 +116,8 @@ def _all(run: Run, twin: Twin, bring_up: Callable[[], Any]) -> None:
 
 
 def _humanize(run: Run, api: Api, text: str, record: dict[str, Any]) -> dict[str, Any]:
-    answer: dict[str, Any] = api.post("/api/humanize", {"text": text, "model_id": "rules"})
+    with run.console.status("A text is humanized ..."):
+        answer: dict[str, Any] = api.post("/api/humanize", {"text": text, "model_id": "rules"})
     run.console.print(f"[dim]before[/]  {text}\n[dim]after [/]  {answer['text']}")
     run.console.print(f"[dim]scores[/]  {_scores(answer)}")
     record |= {"decision_id": answer["decision_id"], "model_id": answer["model_id"], "scores": answer["scores"]}
@@ -160,7 +163,8 @@ def _drop(
     s3 = client(twin, "s3")
     key = f"drop/{tenant}/pairs-{time.time_ns()}.csv"
     s3.put_object(Bucket=outputs["DropBucket"], Key=key, Body=body)
-    drop = _until(lambda: _concluded(api, key), 120, "the drop was not collected within two minutes")
+    with run.console.status("The file is collected ..."):
+        drop = _until(lambda: _concluded(api, key), 120, "the drop was not collected within two minutes")
     report = json.loads(s3.get_object(Bucket=outputs["DataBucket"], Key=drop["report"])["Body"].read())
     run.console.print(
         f"accepted {report['accepted']}   duplicate {report['duplicate']}   rejected {report['rejected']}   "
@@ -178,56 +182,41 @@ def _concluded(api: Api, key: str) -> dict[str, Any] | None:
     return drops[0] if drops and drops[0]["state"] in ("collected", "refused") else None
 
 
-def _next_job(api: Api, earlier: set[str]) -> str:
+def _next_job(run: Run, api: Api, earlier: set[str], accepted: int) -> str:
     """The job that the threshold started; where the data was known already, one that we ask for."""
+    if not accepted:
+        run.console.print("Nothing in the file was new, so a training is asked for.")
+        return str(api.post("/api/training-jobs", {})["id"])
 
     def fresh() -> str | None:
         return next((job["id"] for job in api.get("/api/training-jobs")["items"] if job["id"] not in earlier), None)
 
     try:
-        return str(_until(fresh, 10, "no job began"))
+        with run.console.status("The threshold starts a training ..."):
+            return str(_until(fresh, 10, "no job began"))
     except DemoFailed:
+        run.console.print("The threshold was not reached, so a training is asked for.")
         return str(api.post("/api/training-jobs", {})["id"])
 
 
 def _follow(run: Run, api: Api, job_id: str, record: dict[str, Any]) -> dict[str, Any]:
     """Show the job's progress until its end; the job."""
     began = time.monotonic()
-    stages: dict[str, float] = {}
-    columns = (
-        TextColumn("{task.description:<28}"),
-        BarColumn(30),
-        TextColumn("{task.fields[told]}"),
-        TimeElapsedColumn(),
-    )
     job: dict[str, Any] = {}
-    with Progress(*columns, console=run.console, transient=not run.console.is_terminal) as bars:
-        tasks: dict[str, Any] = {}
+    with Bars(run.console) as bars:
         while time.monotonic() - began < JOB_LIMIT_S:
             job = api.get(f"/api/training-jobs/{job_id}")
-            progress = job["progress"]
-            stage = progress.get("stage")
-            if stage in STAGES:
-                if stage not in tasks:
-                    tasks[stage] = bars.add_task(STAGES[stage], total=None, told="")
-                    stages[stage] = round(time.monotonic() - began, 1)
-                told = (
-                    f"loss {progress['loss']:.3f}" if progress.get("loss") is not None else progress.get("status", "")
-                )
-                bars.update(tasks[stage], completed=progress["step"], total=progress["steps"] or None, told=told)
             if job["state"] in ("completed", "failed", "cancelled"):
                 break
+            bars.show(job)
             time.sleep(POLL_S)
-    record |= {"job_id": job_id, "state": job.get("state"), "stage_began_s": stages, "gates": job.get("gates")}
+        bars.end(job)
+    record |= {"job_id": job_id, "state": job.get("state"), "stage_began_s": bars.began_s, "gates": job.get("gates")}
     for subject, gate in (job.get("gates") or {}).items():
         verdict = "passed" if gate["passed"] else "refused"
         figures = "  ".join(f"{n} {gate['metrics'][n]:.3g}" for n in FIGURES if gate["metrics"].get(n) is not None)
         run.console.print(f"gate ({subject}): [bold]{verdict}[/]   [dim]{figures}[/]")
     return job
-
-
-def _told(progress: dict[str, Any]) -> str:
-    return f"loss {progress['loss']:.3f}" if progress.get("loss") is not None else str(progress.get("status", ""))
 
 
 FIGURES = (
@@ -266,7 +255,8 @@ def _contains(twin: Twin, bucket: str, job: dict[str, Any], edit_id: str, record
 def _compare(run: Run, api: Api, model: dict[str, Any], texts: list[str], record: dict[str, Any]) -> None:
     answers: list[dict[str, Any]] = []
     for text in texts:
-        row = {wish: _ask(api, text, wish) for wish in ("rules", model["id"], "auto")}
+        with run.console.status("The rules, the new model and auto are asked ..."):
+            row = {wish: _ask(api, text, wish) for wish in ("rules", model["id"], "auto")}
         answers.append({"text": text, "answers": row})
         grid = Grid(show_header=False, box=None, padding=(0, 1, 0, 0))
         grid.add_row("[dim]text[/]", text, "")
@@ -315,7 +305,8 @@ def _refused(
     set_training_policy(table, SHUFFLED, TrainingPolicy(threshold=0))
     api = Api(up["api_url"], key)
     _drop(run, twin, api, up["outputs"], _shuffled(pairs), record, SHUFFLED.id)
-    job = _follow(run, api, str(api.post("/api/training-jobs", {"hyperparameters": {}})["id"]), record)
+    asked = {"hyperparameters": SHORT}
+    job = _follow(run, api, str(api.post("/api/training-jobs", asked)["id"]), record)
     record["error"] = job.get("error")
     run.console.print(f"[bold]{job.get('state')}[/]: {job.get('error')}")
     if job.get("state") != "failed" or "gate refused" not in str(job.get("error")):

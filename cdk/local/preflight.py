@@ -19,6 +19,7 @@ Env = Mapping[str, str]
 REPO = Path(__file__).resolve().parents[2]
 NEEDED_BYTES = 8 * 1024**3
 LEFTOVERS_S = 10.0
+PORTS = (("MILLRACE_API_PORT", "8080"), ("MILLRACE_AWS_PORT", "4566"))
 ENOUGH_BYTES = 2 * 1024**3
 """For a twin whose set-up is done."""
 
@@ -66,23 +67,33 @@ def network(env: Env) -> str | None:
 
 def ports(env: Env) -> str | None:
     """What a killed twin left goes by itself within seconds, and is waited for."""
+    try:
+        numbers = {name: port(name, env.get(name, default)) for name, default in PORTS}
+    except ValueError as error:
+        return str(error)
     if _running(env):
         return None
     deadline = time.monotonic() + (LEFTOVERS_S if (_home(env) / "twin.pid").exists() else 0)
-    while (found := _taken(env)) and time.monotonic() < deadline:
+    while (found := _taken(numbers)) and time.monotonic() < deadline:
         time.sleep(0.2)
     return found
 
 
-def _taken(env: Env) -> str | None:
-    for name, default in (("MILLRACE_API_PORT", 8080), ("MILLRACE_AWS_PORT", 4566)):
-        port = int(env.get(name, default))
+def port(name: str, text: str) -> int:
+    """The setting's value; a ValueError with the sentence for who set it."""
+    if not (text.isdecimal() and len(text) <= 5 and 1 <= int(text) <= 65535):
+        raise ValueError(f"{name} is a port from 1 to 65535, not {text!r}.")
+    return int(text)
+
+
+def _taken(numbers: Mapping[str, int]) -> str | None:
+    for name, number in numbers.items():
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind(("127.0.0.1", port))
+                probe.bind(("127.0.0.1", number))
             except OSError:
-                return f"Port {port} is taken by another program: stop it, or set {name} to a free one."
+                return f"Port {number} is taken by another program: stop it, or set {name} to a free one."
     return None
 
 

@@ -9,10 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from .preflight import port
+
 REPO = Path(__file__).resolve().parents[2]
 ACCOUNT = "000000000000"
 """The embedded AWS's only account; its access key is `test`."""
 PROVIDER_KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GOOGLE_API_KEY", "GROQ_API_KEY")
+
+
+class WrongSetting(ValueError):
+    """A variable of this shell has a value that the twin cannot have; the sentence names both."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,7 @@ class Twin:
         given: dict[str, Any] = {"home": home, "state": home / "state", "assembly": home / "cdk.out"}
         for name, kind in _KINDS.items():
             if (text := env.get(f"MILLRACE_{name.upper()}")) is not None:
-                given[name] = kind(text)
+                given[name] = _read(f"MILLRACE_{name.upper()}", kind, text)
         return cls(**given)
 
     def to_env(self) -> dict[str, str]:
@@ -75,13 +81,21 @@ _KINDS: dict[str, Any] = {
     "containers": lambda text: Path(text).resolve(),
     "assembly": lambda text: Path(text).resolve(),
     "region": str,
-    "api_port": int,
-    "aws_port": int,
+    "api_port": lambda text: port("MILLRACE_API_PORT", text),
+    "aws_port": lambda text: port("MILLRACE_AWS_PORT", text),
     "slots": int,
     "stop_grace_s": float,
     "save_s": float,
     "checkpoint_s": float,
 }
+
+
+def _read(name: str, kind: Any, text: str) -> Any:
+    try:
+        return kind(text)
+    except ValueError as error:
+        expected = {int: "a whole number", float: "a number"}.get(kind)
+        raise WrongSetting(f"{name} is {expected}, not {text!r}." if expected else str(error)) from error
 
 
 def clean_env(**extra: str) -> dict[str, str]:
