@@ -90,6 +90,8 @@ def main() -> None:
         limit()
         os.execvp(command[0], command)  # noqa: S606 - the command is ours, without a shell
     status = os.waitpid(child, 0)[1]
+    # Python gives signals their default back while it ends: a tick of the timer then would kill with success in hand.
+    signal.setitimer(signal.ITIMER_REAL, 0)
     code = os.waitstatus_to_exitcode(status)
     sys.exit(code if code >= 0 else 128 - code)
 
