@@ -142,10 +142,13 @@ def test_the_last_progress_line_becomes_the_jobs_progress(
 
 @pytest.mark.parametrize("stream", ["", "somebody-elses/algo", "j1-1-train/algo", "j1-x-train", "a-1-train-b/algo"])
 def test_lines_of_what_is_not_ours_or_over_are_let_go(embedded: dict[str, str], stream: str) -> None:
-    from functions.progress.handler import handler
+    from functions import parts
+    from functions.progress.handler import handler, settings
 
     handler(_logs(stream, _line(1)), CONTEXT)
     handler(_logs(stream, kind="CONTROL_MESSAGE"), CONTEXT)
+
+    assert parts.jobs(settings).page(ACME, 10, None) == ([], None)
 
 
 def test_late_lines_of_an_earlier_attempt_change_nothing(embedded: dict[str, str], put: Put) -> None:
