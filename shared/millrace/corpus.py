@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import orjson
@@ -25,6 +25,8 @@ INLINE_BYTES = 8 * 1024
 """A longer text lives in S3 under its hash."""
 COUNTS = "counts"
 _WRITERS = 16
+_BODY = ("source", "target", "rejected", "context")
+"""What of a point's item is text, and lies in S3 where that is long."""
 
 
 @dataclass(frozen=True)
@@ -153,18 +155,26 @@ class Corpus:
             "list_pk": tenant.pk(Kind.DATA_POINT),
             "list_sk": f"{point.created_at}#{point.id}",
         }
-        raw = orjson.dumps([point.source, point.target])
+        raw = _body(point)
         if len(raw) > INLINE_BYTES:
             digest = hashlib.sha256(raw).hexdigest()
             self.store.put(tenant.prefix("bodies", digest), raw, "application/json")
-            item |= {"source": None, "target": None, "body_key": tenant.prefix("bodies", digest), "body_sha256": digest}
+            item |= dict.fromkeys(_BODY) | {"body_key": tenant.prefix("bodies", digest), "body_sha256": digest}
         return item
 
     def _read(self, item: dict[str, Any]) -> DataPoint:
         if "body_key" in item:
-            source, target = orjson.loads(self.store.get(item["body_key"], item["body_sha256"]))
-            item = item | {"source": source, "target": target}
+            texts = orjson.loads(self.store.get(item["body_key"], item["body_sha256"]))
+            item = item | dict(zip(_BODY, texts, strict=False))
         return DataPoint.from_item(item)
+
+
+def _body(point: DataPoint) -> bytes:
+    """The texts of a point, in the order of _BODY; those at the end that it does not have are left out."""
+    texts: list[Any] = [point.source, point.target]
+    if point.rejected is not None or point.context:
+        texts += [point.rejected, [asdict(turn) for turn in point.context]]
+    return orjson.dumps(texts)
 
 
 def _rank(point: DataPoint) -> tuple[bool, str, str]:

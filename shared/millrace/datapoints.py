@@ -1,12 +1,14 @@
 """One example of a source text and what it should become. Pure.
 
 A data point is immutable and named by its content, so that the same pair is the same data point wherever it came
-from. An answer of ours is salted with its decision: it is an event, not yet an example.
+from. An answer of ours is salted with its decision: it is an event, not yet an example. A preference pair carries the
+text that was not chosen as well, a chat the turns before its last question; both are content.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
@@ -36,6 +38,14 @@ class Origin(StrEnum):
 
 
 @dataclass(frozen=True)
+class Turn:
+    """What was said before the source, by whom: role system, user or assistant."""
+
+    role: str
+    text: str
+
+
+@dataclass(frozen=True)
 class DataPoint:
     id: str
     origin: Origin
@@ -47,14 +57,22 @@ class DataPoint:
     model_id: str | None = None
     scores: dict[str, Any] = field(default_factory=dict)
     decision: dict[str, Any] = field(default_factory=dict)
+    rejected: str | None = None
+    """Of a preference pair: the text that the target was chosen over."""
+    context: tuple[Turn, ...] = ()
+    """Of a chat: the turns before the source, oldest first."""
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """Plain values. What only some points have, a rejected text and a context, is there where the point has it."""
+        values = asdict(self)
+        absent = [name for name in ("rejected", "context") if values[name] in (None, ())]
+        return {name: value for name, value in values.items() if name not in absent}
 
     @classmethod
     def from_item(cls, item: dict[str, Any]) -> DataPoint:
         known = {name: item[name] for name in cls.__dataclass_fields__ if name in item}
-        return cls(**{**known, "origin": Origin(item["origin"])})
+        context = tuple(Turn(**turn) for turn in item.get("context") or ())
+        return cls(**{**known, "origin": Origin(item["origin"]), "context": context})
 
 
 def check_unicode(name: str, text: str) -> None:
@@ -63,10 +81,19 @@ def check_unicode(name: str, text: str) -> None:
         raise InvalidInput(f"The {name} holds an unpaired surrogate, which is not text; send valid UTF-8.")
 
 
-def content_id(source: str, target: str, salt: str = "") -> str:
-    """`dp` and 26 hex digits of SHA-256 over both texts; lengths are hashed too, so texts cannot shift between."""
+def content_id(
+    source: str, target: str, salt: str = "", rejected: str | None = None, context: Sequence[Turn] = ()
+) -> str:
+    """`dp` and 26 hex digits of SHA-256 over every text; lengths are hashed too, so texts cannot shift between.
+
+    A pair with neither a rejected text nor a context has the id that it always had.
+    """
+    parts = [salt, source, target]
+    if rejected is not None or context:
+        parts += ["" if rejected is None else f"rejected {rejected}"]
+        parts += [word for turn in context for word in (turn.role, turn.text)]
     digest = hashlib.sha256()
-    for part in (salt, source, target):
+    for part in parts:
         raw = part.encode("utf-8", "surrogatepass")
         digest.update(len(raw).to_bytes(8, "big") + raw)
     return "dp" + digest.hexdigest()[:26]
