@@ -15,7 +15,7 @@ from typing import Any
 from .bandit import Observation, Purse, State, reward_of
 from .catalogue import RULES, Entry
 from .complexity import quality_of
-from .errors import Forbidden, MillraceError, Unavailable
+from .errors import Abandoned, Forbidden, MillraceError, Unavailable
 from .learning import Learning
 from .prices import charge
 from .providers import Completion
@@ -118,10 +118,10 @@ class Account:
         _quietly(lambda: self.books.usage.settle(hold, spent))
 
     def _close(self, hold: Hold | None, entry: Entry, text: str, error: MillraceError) -> None:
-        """A call that timed out may be billed all the same; one that was refused is not."""
+        """A call that timed out or was left may be billed all the same; one that was refused is not."""
         if hold is None:
             return
-        if _paid(entry) and type(error) is Unavailable:
+        if _paid(entry) and type(error) in (Unavailable, Abandoned):
             forecast = Ranking.of(text, self.tenant.tier).forecast_usd(entry)
             _quietly(lambda: self.books.usage.settle(hold, Spent(entry.id, forecast, failed=True)))
             return

@@ -108,6 +108,13 @@ class Declined(Unavailable):
     code = "declined"
 
 
+class Abandoned(Declined):
+    """Nobody waits for this answer any more; the call was left, and may be billed all the same."""
+
+    status = 503
+    code = "abandoned"
+
+
 class TrainingFailed(MillraceError):
     """A container ended without a complete result; the sentence is the container's own."""
 

@@ -4,7 +4,7 @@ Routes are tried in order until one answers with a rewrite that verifies. A mode
 alone: its unfaithful rewrite is an error that carries the draft. Whatever happens, the answer is captured.
 
 A long text is rewritten paragraph by paragraph, several at a time: each is answered, verified and escalated on its own
-under the one deadline, and the whole is verified again.
+under the one deadline, and the whole is verified again. A stream releases each once it and all before it verify.
 
 A provider gets a thread and the time that is left: one that hangs or drips is left behind, and the rules still answer.
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -25,9 +25,9 @@ from .catalogue import RULES, Catalogue, Entry
 from .clock import fresh_id, stamp
 from .corpus import Corpus
 from .datapoints import MAX_TEXT, MAX_WORDS, DataPoint, Origin, check_unicode, content_id
-from .errors import InvalidInput, MillraceError, TooLarge, Unavailable
+from .errors import Abandoned, InvalidInput, MillraceError, TooLarge, Unavailable
 from .fit import Fit
-from .paragraphs import Part
+from .paragraphs import Part, Released
 from .providers import Ask, Completion, Provider, provider
 from .routing import AUTO, Choice, Reason, choose
 from .tenants import Tenant
@@ -37,6 +37,8 @@ from .written import Written, hold_faithful, merged, summary, unfaithful, usage_
 
 RULES_RESERVE_S = 2.0
 """Time that is kept back so that the rules still answer."""
+_LOOK_S = 0.05
+"""How often a call of a stream looks whether anybody still waits."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ class Humanizer:
     """Budgets and what the router has learned; without them neither is kept."""
     account: Account | None = None
     """Of the request at hand."""
+    stopped: threading.Event | None = None
+    """Of a stream: set when nobody waits for it any more."""
 
     def humanize(self, tenant: Tenant, ask: Ask, wish: str | None = None, until: float | None = None) -> Answer:
         """NotFound, Forbidden or Unfaithful for a named model; for `auto` always an answer.
@@ -86,8 +90,32 @@ class Humanizer:
         check(ask.text)
         began = time.monotonic()
         deadline = began + self.deadline_s if until is None else min(until, began + self.deadline_s)
-        pick = self._picking(tenant, wish)
-        written = self._written(pick, ask, deadline)
+        return self._told(tenant, ask, self._written(self._picking(tenant, wish), ask, deadline), began)
+
+    def stream(
+        self, tenant: Tenant, ask: Ask, wish: str | None = None, stopped: threading.Event | None = None
+    ) -> Iterator[str | Answer]:
+        """Pieces that make the answer's text, each verified with all before it, and the Answer as the last.
+
+        What fails before the first piece raises as `humanize` does; of a named model's unfaithful paragraph the draft
+        is that paragraph. Once `stopped`, or closed, it leaves the calls that are out and starts no other.
+        """
+        stopped = stopped or threading.Event()
+        account = self.account or (self.books.open(tenant) if self.books is not None else None)
+        held = replace(self, account=account, stopped=stopped)
+        check(ask.text)
+        began = time.monotonic()
+        try:
+            written = yield from held._released(held._picking(tenant, wish), ask, began + self.deadline_s)
+            yield held._told(tenant, ask, written, began)
+        finally:
+            stopped.set()
+
+    def admit(self, tenant: Tenant, wish: str | None = None) -> None:
+        """NotFound or Forbidden for a wish that could not be granted, before there is any work."""
+        self._picking(tenant, wish)("")
+
+    def _told(self, tenant: Tenant, ask: Ask, written: Written, began: float) -> Answer:
         answer = Answer(
             text=written.text,
             model_id=written.entry.id,
@@ -134,12 +162,9 @@ class Humanizer:
 
     def _in_parts(self, pick: Pick, ask: Ask, parts: Sequence[Part], deadline: float) -> Written:
         """Every paragraph by whoever suits it. Where the rules alone may answer, they see the text as a whole."""
-        choices = [
-            choice if choice.wished or worthy else replace(choice, routes=(RULES,), reasons=(_TOO_SMALL,))
-            for choice, worthy in zip(map(pick, [part.body for part in parts]), paragraphs.worthy(parts), strict=True)
-        ]
-        if all(choice.routes == (RULES,) for choice in choices):
-            return self._answer(replace(choices[0], reasons=merged([c.reasons for c in choices])), ask, deadline)
+        choices = _each(pick, parts)
+        if (alone := _by_rules(choices)) is not None:
+            return self._answer(alone, ask, deadline)
         written = self._all(choices, [replace(ask, text=part.body) for part in parts], deadline)
         if choices[0].wished:
             hold_faithful(choices[0].routes[0], parts, written)
@@ -152,6 +177,32 @@ class Humanizer:
         reasons = (_BROKEN, *merged([one.reasons for one in written]))
         ruled = self._answer(Choice((RULES,), reasons, wished=False), ask, deadline)
         return replace(ruled, spent=(*(cost for one in written for cost in one.spent), *ruled.spent))
+
+    def _released(self, pick: Pick, ask: Ask, deadline: float) -> Generator[str, None, Written]:
+        """As `_written`, piece by piece: a paragraph that breaks what stands before it stays as it was."""
+        parts = paragraphs.split(ask.text)
+        long = any(part.body for part in parts) and paragraphs.size(ask.text) > paragraphs.LONG_WORDS
+        choices = _each(pick, parts) if long else []
+        if not choices or _by_rules(choices) is not None:
+            written = self._written(pick, ask, deadline)
+            yield from paragraphs.pieces(written.text)
+            return written
+        released, each = Released(), list[Written]()
+        pool = ThreadPoolExecutor(self.parallel, "paragraph")
+        asks = [replace(ask, text=part.body) for part in parts]
+        futures = [pool.submit(self._answer, *given, deadline) for given in zip(choices, asks, strict=True)]
+        try:
+            for part, choice, future in zip(parts, choices, futures, strict=True):
+                each.append(future.result())
+                piece, broken = released.take(part, each[-1].text)
+                if broken and choice.wished:
+                    raise unfaithful(choice.routes[0], each[-1].text, broken)
+                yield piece
+        finally:
+            if self.stopped is not None:
+                self.stopped.set()
+            pool.shutdown(cancel_futures=True)
+        return whole(parts, released.bodies, each)
 
     def _all(self, choices: Sequence[Choice], asks: Sequence[Ask], deadline: float) -> list[Written]:
         """Whatever the model that was asked for wrote, faithful or not; any other failure of it at once."""
@@ -172,6 +223,8 @@ class Humanizer:
         reasons = list(choice.reasons)
         spent: list[tuple[Entry, Completion]] = []
         for entry in choice.routes:
+            if self.stopped is not None and self.stopped.is_set():
+                raise Abandoned("Nobody waits for this text any more.")
             left_s = deadline - time.monotonic() - (0 if choice.wished else RULES_RESERVE_S)
             if entry.id != RULES.id and left_s <= 0:
                 late = f"{entry.id} was passed over: no time was left for it"
@@ -183,7 +236,7 @@ class Humanizer:
             try:
                 completion = self._call(entry, ask, called + left_s)
             except MillraceError as error:
-                if choice.wished:
+                if choice.wished or isinstance(error, Abandoned):
                     raise
                 reasons.append(Reason("unavailable", str(error)))
                 continue
@@ -217,10 +270,10 @@ class Humanizer:
         """The provider's answer, or Unavailable when its time is up or what it said is no answer."""
         if entry.id == RULES.id:
             return self.provide(entry.provider)(entry, ask, left_s)
-        completion = within(left_s, lambda: self.provide(entry.provider)(entry, ask, left_s), entry.id)
-        if not isinstance(completion.text, str) or not completion.text.strip():
+        answer = within(left_s, lambda: self.provide(entry.provider)(entry, ask, left_s), entry.id, self.stopped)
+        if not isinstance(answer.text, str) or not answer.text.strip():
             raise Unavailable(f"{entry.id} answered without a text.")
-        return completion
+        return answer
 
     def _capture(self, tenant: Tenant, ask: Ask, answer: Answer) -> None:
         learning = self.account.remembered(answer.model_id) if self.account else None
@@ -247,14 +300,34 @@ _TOO_SMALL = Reason("parts", f"the text has over {paragraphs.MOST_PARTS} parts: 
 _BROKEN = Reason("unfaithful", "the paragraphs verified and the whole of them did not, so the rules rewrote it")
 
 
+def _each(pick: Pick, parts: Sequence[Part]) -> list[Choice]:
+    """Who may answer each paragraph; of very many the smaller ones go by rules."""
+    return [
+        choice if choice.wished or worthy else replace(choice, routes=(RULES,), reasons=(_TOO_SMALL,))
+        for choice, worthy in zip(map(pick, [part.body for part in parts]), paragraphs.worthy(parts), strict=True)
+    ]
+
+
+def _by_rules(choices: Sequence[Choice]) -> Choice | None:
+    """The one choice for the whole text, where the rules alone may answer."""
+    if any(choice.routes != (RULES,) for choice in choices):
+        return None
+    return replace(choices[0], reasons=merged([choice.reasons for choice in choices]))
+
+
 def _strange(entry: Entry, source: str, rewrite: str) -> list[Violation]:
     """Changes of words that the training of an own model never showed."""
     fit = Fit.from_dict(entry.fit)
     return [Violation("substitution", before, after) for before, after in fit.strange(source, rewrite)]
 
 
-def within(limit_s: float, call: Callable[[], Completion], who: str) -> Completion:
-    """What `call` returns or raises, or Unavailable after `limit_s`. The thread it runs in is left to end by itself."""
+def within(
+    limit_s: float, call: Callable[[], Completion], who: str, stopped: threading.Event | None = None
+) -> Completion:
+    """What `call` returns or raises, Unavailable after `limit_s`, or Abandoned once `stopped`.
+
+    The thread it runs in is left to end by itself.
+    """
     results: list[Completion] = []
     failures: list[Exception] = []
 
@@ -266,11 +339,17 @@ def within(limit_s: float, call: Callable[[], Completion], who: str) -> Completi
 
     worker = threading.Thread(target=run, daemon=True, name=f"ask-{who}")
     worker.start()
-    worker.join(max(0.0, limit_s))
+    until = time.monotonic() + limit_s
+    while stopped is not None and not stopped.is_set() and worker.is_alive() and time.monotonic() < until:
+        worker.join(max(0.0, min(_LOOK_S, until - time.monotonic())))
+    if stopped is None:
+        worker.join(max(0.0, limit_s))
     if failures and isinstance(failures[0], MillraceError):
         raise failures[0]
     if failures:
         raise Unavailable(f"{who} failed with {type(failures[0]).__name__}.") from failures[0]
+    if not results and stopped is not None and stopped.is_set():
+        raise Abandoned(f"{who} was left: nobody waits for its answer any more.")
     if not results:
         raise Unavailable(f"{who} did not answer within {limit_s:.1f} s.")
     return results[0]

@@ -6,8 +6,9 @@ space between belong to no part's body: nobody is asked to rewrite them, and the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .text.blocks import Block, blocks
 from .text.faithfulness import Violation, verify
@@ -23,6 +24,7 @@ MOST_PARTS = 64
 """That are worth a call to a model each; of more, the longest are."""
 MOST_TRIES = 40
 """At mending: each verifies the whole, which takes up to 25 ms."""
+_PIECE = re.compile(r".+?(?:\n\s*\n|$)", re.DOTALL)
 _CHARACTERS_PER_WORD = 12  # for scripts without spaces, and words that are addresses
 
 
@@ -82,6 +84,29 @@ def mend(text: str, parts: Sequence[Part], bodies: Sequence[str]) -> tuple[list[
         if len(left) < len(broken):
             mended, broken = tried, left
     return mended, broken
+
+
+def pieces(text: str) -> list[str]:
+    """A finished text in its paragraphs, for who reads it as a stream."""
+    return _PIECE.findall(text) or [text]
+
+
+@dataclass
+class Released:
+    """What of a text has been given away, which cannot be taken back: it verifies at every moment."""
+
+    source: str = ""
+    text: str = ""
+    bodies: list[str] = field(default_factory=list)
+
+    def take(self, part: Part, body: str) -> tuple[str, list[Violation]]:
+        """The next piece, and what `body` broke; where it broke something the part stays as it was."""
+        self.source += part.lead + part.body + part.tail
+        broken = verify(self.source, self.text + part.lead + body + part.tail) if body != part.body else []
+        self.bodies.append(part.body if broken else body)
+        piece = part.lead + self.bodies[-1] + part.tail
+        self.text += piece
+        return piece, broken
 
 
 def _suspects(parts: Sequence[Part], bodies: Sequence[str], broken: Sequence[Violation]) -> list[int]:

@@ -80,9 +80,11 @@ class Stage:
     def humanize(
         self, wish: str | None = None, text: str = TEXT, tenant: Tenant = ACME, plan: Plan | None = None
     ) -> Answer:
+        return self.humanizer(plan).humanize(tenant, Ask(text), wish)
+
+    def humanizer(self, plan: Plan | None = None) -> Humanizer:
         world = self.world.through(plan) if plan else self.world
-        humanizer = Humanizer(Catalogue(world.table), world.corpus, self.deadline_s, self.script, self.lost.append)
-        return humanizer.humanize(tenant, Ask(text), wish)
+        return Humanizer(Catalogue(world.table), world.corpus, self.deadline_s, self.script, self.lost.append)
 
 
 def _codes(answer: Answer) -> list[str]:
