@@ -54,7 +54,7 @@ FUNCTIONS = Kind(
     excluded=("functions/gateway", "functions/console"),
 )
 KINDS = (GATEWAY, FUNCTIONS)
-IMAGE_LOCKS = ("containers.txt", "serve.txt", "torch.txt", "torch-cpu.txt")
+IMAGE_LOCKS = ("cnn.txt", "containers.txt", "serve.txt", "torch.txt", "torch-cpu.txt")
 
 
 def build(kind: Kind, stage: Stage) -> tuple[Path, str]:
