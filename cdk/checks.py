@@ -18,7 +18,7 @@ _UNDER_ONE_PREFIX = "Objects, index entries, runs and jobs get their names later
 _NO_NARROWER = "AWS lets these actions (X-Ray, log delivery, the registry's login) be narrowed to no resource."
 _OF_THE_STACK = {
     "AwsSolutions-SMG4": "Keys of foreign providers; they are rotated there, and put in by a person.",
-    "HIPAA.Security-SecretsManagerRotationEnabled": "Keys of foreign providers; they are rotated there.",
+    "HIPAA.Security-SecretsManagerRotationEnabled": "Keys of providers are rotated there; a cursor guards no data.",
     "AwsSolutions-L1": "3.13: what every locked wheel is built and tested for.",
     "HIPAA.Security-IAMNoInlinePolicy": "One policy for one role, living and dying with it; none is shared.",
     "HIPAA.Security-LambdaInsideVPC": "No function here carries health data; those of the notes path stand apart.",

@@ -49,6 +49,7 @@ class Millrace(Stack):
         self.corpus = Corpus(self, "Corpus", stage)
         self.functions = Functions(self, "Functions", stage, self.corpus.fixed_key)
         self.provider_keys = self._provider_keys()
+        self.cursor_key = self._cursor_key()
         self.serving = Serving(self, "Serving", stage)
         self.images = Images(self, "Images")
         self.gateway = Gateway(self, "Gateway", self.functions, stage, self._of_gateway(), self._of_storage())
@@ -88,6 +89,7 @@ class Millrace(Stack):
             **self._able_to_train(),
             drop_bucket=self.corpus.drops.bucket_name,
             provider_secret=self._provider_secret_name,
+            cursor_secret=self._cursor_secret_name,
         )
 
     def _of_steps(self) -> settings.Steps:
@@ -117,6 +119,22 @@ class Millrace(Stack):
             removal_policy=self.stage.removal,
         )
 
+    @property
+    def _cursor_secret_name(self) -> str:
+        return f"millrace/{self.stage.name}/cursors"
+
+    def _cursor_key(self) -> aws_secretsmanager.Secret:
+        """Random, made by the deploy: whoever does not know it can make no cursor. A new one only ends open pages."""
+        return aws_secretsmanager.Secret(
+            self,
+            "CursorKey",
+            secret_name=self._cursor_secret_name,
+            description="What the cursors of lists are signed with",
+            generate_secret_string=aws_secretsmanager.SecretStringGenerator(password_length=64),
+            encryption_key=self.corpus.fixed_key,
+            removal_policy=self.stage.removal,
+        )
+
     # --- grants -------------------------------------------------------------------------------------------------------
     def _grant(self) -> None:
         corpus, steps = self.corpus, self.training.steps
@@ -135,7 +153,8 @@ class Millrace(Stack):
             _may(function, ["s3:ListBucket"], [corpus.data.bucket_arn])
         _may(self.ingestion.function, READ_OBJECTS, [corpus.drops.arn_for_objects(f"{DROP_PREFIX}*")])
         _may(self.ingestion.function, ["s3:ListBucket"], [corpus.drops.bucket_arn])
-        _may(self.gateway.function, ["secretsmanager:GetSecretValue"], [self.provider_keys.secret_arn])
+        secrets = [self.provider_keys.secret_arn, self.cursor_key.secret_arn]
+        _may(self.gateway.function, ["secretsmanager:GetSecretValue"], secrets)
         self._grant_jobs()
         self._grant_machine()
         self._grant_containers(tenants, base)

@@ -26,6 +26,7 @@ ENVIRONMENT = {
     "MILLRACE_TRAIN_MACHINE": "arn:aws:states:us-east-1:123456789012:stateMachine:train",
     "MILLRACE_TRAIN_THRESHOLD": "60",
     "MILLRACE_PROVIDER_SECRET": "millrace-test-providers",
+    "MILLRACE_CURSOR_SECRET": "millrace-test-cursors",
     "MILLRACE_IMAGES": '{"lora": "lora:1", "gguf": "gguf:1", "serve": "serve:1"}',
     "MILLRACE_TRAINING_ROLE": "arn:aws:iam::123456789012:role/containers",
     "MILLRACE_KMS_KEY": "arn:aws:kms:us-east-1:123456789012:key/1",
@@ -101,6 +102,7 @@ def _make(environment: dict[str, str]) -> None:
     for name in ("MILLRACE_DATA_BUCKET", "MILLRACE_DROP_BUCKET"):
         s3.create_bucket(Bucket=environment[name])
         s3.put_bucket_versioning(Bucket=environment[name], VersioningConfiguration={"Status": "Enabled"})
+    aws.secretsmanager().create_secret(Name=environment["MILLRACE_CURSOR_SECRET"], SecretString="signs")
     definition = '{"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}'
     role = "arn:aws:iam::123456789012:role/states"
     aws.stepfunctions().create_state_machine(name="train", definition=definition, roleArn=role)

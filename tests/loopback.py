@@ -38,6 +38,7 @@ ENV = {
     "MILLRACE_DROP_BUCKET": "millrace-test-drops",
     "MILLRACE_TRAIN_MACHINE": "arn:aws:states:us-east-1:123456789012:stateMachine:train",
     "MILLRACE_PROVIDER_SECRET": "millrace-test-keys",
+    "MILLRACE_CURSOR_SECRET": "millrace-test-cursors",
 }
 PUBLIC = ("/", "/openapi.json", "/docs", "/api/system/health")
 DEMO = Tenant("demo", Tier.ENTERPRISE)
@@ -138,6 +139,7 @@ def _stand_up(settings: Any) -> str:
     for bucket in (settings.data_bucket, settings.drop_bucket):
         s3.create_bucket(Bucket=bucket)
         s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    boto3.client("secretsmanager").create_secret(Name=settings.cursor_secret, SecretString="signs")
     definition = {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 600, "End": True}}}
     boto3.client("stepfunctions").create_state_machine(
         name=settings.train_machine.rsplit(":", 1)[1],

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from fastapi import Query
 from millrace.settings import Gateway
 from pydantic import BaseModel
 
@@ -25,6 +24,4 @@ class Reason(BaseModel):
     text: str
 
 
-Limit = Annotated[int, Query(ge=1, le=100)]
-Cursor = Annotated[str | None, Query(max_length=2048)]
 Figures = dict[str, Any]

@@ -72,6 +72,8 @@ class Providers(Settings):
 @dataclass(frozen=True)
 class Gateway(Training, Providers):
     drop_bucket: str = field(kw_only=True)
+    cursor_secret: str = field(kw_only=True)
+    """Name of the Secrets Manager secret whose text signs the cursors of lists."""
     deadline_s: float = field(default=25.0, kw_only=True)
 
 

@@ -7,7 +7,8 @@ from pydantic import BaseModel
 
 from functions import parts
 from functions.gateway.caller import Caller
-from functions.gateway.shapes import Cursor, Limit, Page, settings
+from functions.gateway.paging import Paged
+from functions.gateway.shapes import Page, settings
 
 router = APIRouter(tags=["drops"])
 
@@ -33,6 +34,6 @@ class Drop(BaseModel):
 
 
 @router.get("/api/drops", summary="What became of dropped files, newest first")
-def list_drops(caller: Caller, limit: Limit = 20, cursor: Cursor = None) -> Page[Drop]:
-    items, following = parts.intake(settings).page(caller, limit, cursor)
-    return Page(items=[Drop.model_validate(item) for item in items], next=following)
+def list_drops(caller: Caller, paging: Paged) -> Page[Drop]:
+    items, following = parts.intake(settings).page(caller, paging.limit, paging.cursor)
+    return paging.page([Drop.model_validate(item) for item in items], following)

@@ -8,7 +8,8 @@ from pydantic import BaseModel
 
 from functions import parts
 from functions.gateway.caller import Caller
-from functions.gateway.shapes import Cursor, Figures, Limit, Page, settings
+from functions.gateway.paging import Paged
+from functions.gateway.shapes import Figures, Page, settings
 
 router = APIRouter(tags=["models"])
 
@@ -34,9 +35,9 @@ def _shown(model: DomainModel) -> Model:
 
 
 @router.get("/api/models", summary="Model versions, newest first")
-def list_models(caller: Caller, limit: Limit = 20, cursor: Cursor = None) -> Page[Model]:
-    models, following = parts.registry(settings).page(caller, limit, cursor)
-    return Page(items=[_shown(model) for model in models], next=following)
+def list_models(caller: Caller, paging: Paged) -> Page[Model]:
+    models, following = parts.registry(settings).page(caller, paging.limit, paging.cursor)
+    return paging.page([_shown(model) for model in models], following)
 
 
 @router.get("/api/models/{id}", summary="One model version with figures, artifacts and lineage")

@@ -8,7 +8,8 @@ from pydantic import BaseModel
 
 from functions import parts
 from functions.gateway.caller import Caller
-from functions.gateway.shapes import Cursor, Figures, Limit, Page, settings
+from functions.gateway.paging import Paged
+from functions.gateway.shapes import Figures, Page, settings
 
 router = APIRouter(tags=["training data"])
 
@@ -36,6 +37,6 @@ def _known(values: Figures) -> Figures:
 
 
 @router.get("/api/training-data", summary="Data points, newest first")
-def list_training_data(caller: Caller, limit: Limit = 20, cursor: Cursor = None) -> Page[Point]:
-    points, following = parts.corpus(settings).page(caller, limit, cursor)
-    return Page(items=[_shown(point) for point in points], next=following)
+def list_training_data(caller: Caller, paging: Paged) -> Page[Point]:
+    points, following = parts.corpus(settings).page(caller, paging.limit, paging.cursor)
+    return paging.page([_shown(point) for point in points], following)

@@ -13,7 +13,8 @@ from pydantic import BaseModel, Field
 
 from functions import parts
 from functions.gateway.caller import Caller, Operator
-from functions.gateway.shapes import Cursor, Figures, Limit, Page, settings
+from functions.gateway.paging import Paged
+from functions.gateway.shapes import Figures, Page, settings
 
 router = APIRouter(tags=["training jobs"])
 
@@ -58,9 +59,9 @@ def create(
 
 
 @router.get("/api/training-jobs", summary="Training jobs, newest first")
-def list_jobs(caller: Caller, limit: Limit = 20, cursor: Cursor = None) -> Page[Job]:
-    jobs, following = parts.jobs(settings).page(caller, limit, cursor)
-    return Page(items=[_shown(job) for job in jobs], next=following)
+def list_jobs(caller: Caller, paging: Paged) -> Page[Job]:
+    jobs, following = parts.jobs(settings).page(caller, paging.limit, paging.cursor)
+    return paging.page([_shown(job) for job in jobs], following)
 
 
 @router.get("/api/training-jobs/{id}", summary="One training job with its progress")

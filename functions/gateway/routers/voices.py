@@ -9,7 +9,8 @@ from pydantic import BaseModel, Field
 
 from functions import parts
 from functions.gateway.caller import Caller, Editor
-from functions.gateway.shapes import Cursor, Limit, Page, settings
+from functions.gateway.paging import Paged
+from functions.gateway.shapes import Page, settings
 
 router = APIRouter(tags=["voices"])
 
@@ -63,9 +64,9 @@ def make(request: Request, caller: Editor) -> Voice:
 
 
 @router.get("/api/voices", summary="Voice cards, newest first")
-def list_voices(caller: Caller, limit: Limit = 20, cursor: Cursor = None) -> Page[Voice]:
-    found, following = _voices().page(caller, limit, cursor)
-    return Page(items=[_shown(voice) for voice in found], next=following)
+def list_voices(caller: Caller, paging: Paged) -> Page[Voice]:
+    found, following = _voices().page(caller, paging.limit, paging.cursor)
+    return paging.page([_shown(voice) for voice in found], following)
 
 
 @router.get("/api/voices/{id}", summary="One voice card")
