@@ -151,6 +151,8 @@ class Millrace(Stack):
             _may(function, READ_OBJECTS + WRITE_OBJECTS, [tenants])
             # Without it S3 says "forbidden" where an object is missing.
             _may(function, ["s3:ListBucket"], [corpus.data.bucket_arn])
+        # Rows by the batch: the one write in batches that is refused where a key is taken is PartiQL's.
+        _may(self.ingestion.function, ["dynamodb:PartiQLInsert", "dynamodb:BatchGetItem"], [corpus.table.table_arn])
         _may(self.ingestion.function, READ_OBJECTS, [corpus.drops.arn_for_objects(f"{DROP_PREFIX}*")])
         _may(self.ingestion.function, ["s3:ListBucket"], [corpus.drops.bucket_arn])
         secrets = [self.provider_keys.secret_arn, self.cursor_key.secret_arn]

@@ -100,6 +100,29 @@ class FakeDynamo:
                     self._update(arguments["Key"], arguments)
             return {}
 
+    def batch_execute_statement(self, *, Statements: list[Raw]) -> Raw:
+        """INSERTs only: each for itself, refused where its key is taken."""
+        assert 0 < len(Statements) <= 25
+        with self._lock:
+            return {"Responses": [self._inserted(statement) for statement in Statements]}
+
+    def _inserted(self, statement: Raw) -> Raw:
+        names = re.findall(r"'(\w+)': \?", statement["Statement"])
+        item = dict(zip(names, statement["Parameters"], strict=True))
+        if _key(item) in self.items:
+            return {"TableName": "table", "Error": {"Code": "DuplicateItem", "Message": "told by the fake"}}
+        self.items[_key(item)] = deepcopy(item)
+        return {"TableName": "table"}
+
+    def batch_get_item(self, *, RequestItems: dict[str, Raw]) -> Raw:
+        ((table, asked),) = RequestItems.items()
+        assert 0 < len(asked["Keys"]) <= 100
+        names = [asked["ExpressionAttributeNames"][alias] for alias in asked["ProjectionExpression"].split(", ")]
+        with self._lock:
+            found = [self.items[_key(key)] for key in asked["Keys"] if _key(key) in self.items]
+            items = [{name: deepcopy(item[name]) for name in names if name in item} for item in found]
+        return {"Responses": {table: items}}
+
     def query(self, *, ExpressionAttributeValues: Raw, IndexName: str = "", **arguments: Any) -> Raw:
         owner, forward = ExpressionAttributeValues[":pk"]["S"], arguments.get("ScanIndexForward", True)
         names = ("list_pk", "list_sk", "pk", "sk") if IndexName else ("pk", "sk")

@@ -26,6 +26,7 @@ NAMED_OTHERWISE = {
         "dynamodb:DeleteItem",
         "dynamodb:ConditionCheckItem",
     },
+    "dynamodb:BatchExecuteStatement": {"dynamodb:PartiQLInsert"},
 }
 """Calls that IAM knows under another name."""
 IMPLIED = {

@@ -118,7 +118,7 @@ def test_a_second_worker_is_kept_out_until_the_lease_has_run_out(clock: Clock) -
     world = World()
     dropped = _drop(world, _csv(*range(10)))
     with pytest.raises(Crash):
-        world.through(Plan({8: "crash"})).intake.collect(ACME, dropped)
+        world.through(Plan({5: "crash"})).intake.collect(ACME, dropped)
 
     with pytest.raises(Unavailable, match="by another worker"):
         world.intake.collect(ACME, dropped)

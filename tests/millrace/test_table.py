@@ -7,10 +7,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from boto3.dynamodb.types import TypeSerializer
 from hypothesis import given
 from hypothesis import strategies as st
 from millrace.errors import Conflict, InvalidInput, MillraceError, Throttled, Unavailable
-from millrace.table import Table, Write, decode, encode
+from millrace.table import Table, Write, _to_decimal, decode, encode
 
 from tests.fakes import FAULTS, FakeDynamo, Fault, Faulty, Plan, client_error, examples
 
@@ -270,3 +271,105 @@ def test_a_cursor_that_dynamodb_refuses_is_the_callers_error() -> None:
     with pytest.raises(MillraceError) as without:
         table.page("acme#job", 3)
     assert without.value.status == 500
+
+
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**40), 10**40)
+    | st.floats()
+    | st.text(st.characters(codec="utf-8"))
+    | st.binary(max_size=8)
+    | st.decimals(allow_nan=False, allow_infinity=False, places=3, min_value=-1000, max_value=1000)
+    | st.sets(st.text(min_size=1), min_size=1, max_size=3),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4) | st.tuples(inner),
+    max_leaves=12,
+)
+
+
+def _as_boto3_writes(item: dict[str, Any]) -> dict[str, Any]:
+    plain = ((name, _to_decimal(value)) for name, value in item.items())
+    return {name: TypeSerializer().serialize(value) for name, value in plain if value is not None}
+
+
+@examples(400)
+@given(st.dictionaries(st.text(), ANYTHING, max_size=4))
+def test_what_is_written_here_is_what_boto3_writes(item: dict[str, Any]) -> None:
+    try:
+        told = _as_boto3_writes(item)
+    except ArithmeticError as error:
+        with pytest.raises(type(error)):
+            encode(item)
+        return
+
+    assert encode(item) == told
+
+
+def _numbered(count: int, owner: str) -> list[dict[str, Any]]:
+    return [{"pk": f"a#datapoint#{n}", "sk": "body", "owner": owner, "n": n} for n in range(count)]
+
+
+def test_many_items_are_put_as_one_by_one_and_what_stands_stays() -> None:
+    table = Table(FakeDynamo(), "t")
+
+    assert table.insert_all(_numbered(60, "first"), "owner") == [True] * 60
+    assert table.insert_all(_numbered(80, "second"), "owner") == [False] * 60 + [True] * 20
+    assert table.insert_all(_numbered(80, "first"), "owner") == [True] * 60 + [False] * 20
+    assert [table.get(f"a#datapoint#{n}", "body") for n in (0, 79)] == [
+        _numbered(1, "first")[0],
+        _numbered(80, "second")[79],
+    ]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("number", range(1, 5))
+def test_whatever_goes_wrong_with_a_batch_a_repeat_finds_its_own(fault: Fault, number: int) -> None:
+    dynamo = FakeDynamo()
+    Table(dynamo, "t").insert_all(_numbered(10, "other"), "owner")
+    try:
+        Table(Faulty(dynamo, Plan({number: fault})), "t").insert_all(_numbered(60, "us"), "owner")
+    except Unavailable:
+        pass
+
+    assert Table(dynamo, "t").insert_all(_numbered(60, "us"), "owner") == [False] * 10 + [True] * 50
+
+
+def test_a_part_of_a_batch_that_is_put_off_comes_again_alone() -> None:
+    class Busy(FakeDynamo):
+        sizes: list[int]
+
+        def batch_execute_statement(self, *, Statements: list[Any]) -> Any:
+            self.sizes = [*getattr(self, "sizes", []), len(Statements)]
+            if len(self.sizes) > 1:
+                return super().batch_execute_statement(Statements=Statements)
+            done = super().batch_execute_statement(Statements=Statements[:10])["Responses"]
+            return {"Responses": [*done, *[{"Error": {"Code": "ThrottlingError"}}] * (len(Statements) - 10)]}
+
+    busy = Busy()
+
+    assert Table(busy, "t", pause=lambda s: None).insert_all(_numbered(25, "us"), "owner") == [True] * 25
+    assert busy.sizes == [25, 15]
+
+
+def test_a_batch_that_is_put_off_for_ever_is_throttled_and_one_that_is_refused_says_why() -> None:
+    def answering(code: str) -> Table:
+        class Saying(FakeDynamo):
+            def batch_execute_statement(self, *, Statements: list[Any]) -> Any:
+                return {"Responses": [{"Error": {"Code": code, "Message": "so it is"}} for _ in Statements]}
+
+        return Table(Saying(), "t", pause=lambda s: None)
+
+    with pytest.raises(Throttled):
+        answering("ThrottlingError").insert_all(_numbered(3, "us"), "owner")
+    with pytest.raises(MillraceError, match="ValidationError: so it is"):
+        answering("ValidationError").insert_all(_numbered(3, "us"), "owner")
+
+
+@pytest.mark.usefixtures("embedded")
+def test_moto_s_batches_are_the_fake_s(embedded: dict[str, str]) -> None:
+    from millrace import aws
+
+    moto = Table(aws.dynamodb(), embedded["MILLRACE_TABLE"])
+
+    assert moto.insert_all(_numbered(30, "first"), "owner") == [True] * 30
+    assert moto.insert_all(_numbered(40, "second"), "owner") == [False] * 30 + [True] * 10
