@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
@@ -151,7 +151,8 @@ class Table:
                 raw = self.client.batch_get_item(RequestItems=request)
             items = [decode(item) for item in raw["Responses"].get(self.name, [])]
             found |= {(item["pk"], item["sk"]): item for item in items}
-            asked = raw.get("UnprocessedKeys", {}).get(self.name, {}).get("Keys", [])
+            put_off: Any = raw.get("UnprocessedKeys", {})
+            asked = put_off.get(self.name, {}).get("Keys", [])
             if asked:
                 self.pause(random.uniform(0, pause_s))  # noqa: S311 - jitter, not a secret
         if asked:
@@ -411,7 +412,7 @@ def _typed(value: Any) -> dict[str, Any] | None:
     if kind is list or kind is tuple:
         return {"L": [_typed(v) or {"NULL": True} for v in value]}
     plain = _to_decimal(value)
-    return None if plain is None else _serialize(plain)
+    return None if plain is None else cast("dict[str, Any]", _serialize(plain))
 
 
 def _to_decimal(value: Any) -> Any:
