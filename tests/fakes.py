@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import re
 import threading
@@ -25,7 +26,9 @@ from millrace.artifacts import Store
 from millrace.corpus import Corpus
 from millrace.intake import Intake
 from millrace.jobs import Jobs
+from millrace.queues import Queue
 from millrace.registry import Registry
+from millrace.rewrites import Rewrites
 from millrace.table import Table
 from millrace.training import Training
 
@@ -215,6 +218,9 @@ class FakeS3:
     def head_object(self, *, Bucket: str, Key: str) -> Raw:
         return {"ContentLength": len(self._find(Bucket, Key, ""))}
 
+    def generate_presigned_url(self, *, ClientMethod: str, Params: Raw, ExpiresIn: int) -> str:
+        return f"https://{Params['Bucket']}/{Params['Key']}?{ClientMethod}={ExpiresIn}"
+
     def _find(self, bucket: str, key: str, version: str) -> bytes:
         for name, body in reversed(self.objects.get((bucket, key), [])):
             if version in ("", name):
@@ -226,6 +232,17 @@ class _Body(io.BytesIO):
     def iter_chunks(self, size: int) -> Iterator[bytes]:
         while chunk := self.read(size):
             yield chunk
+
+
+class FakeQueue:
+    """Messages that were sent, in order."""
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+
+    def send_message(self, *, QueueUrl: str, MessageBody: str) -> Raw:
+        self.sent.append(json.loads(MessageBody))
+        return {"MessageId": str(len(self.sent))}
 
 
 class FakeStates:
@@ -365,9 +382,11 @@ class World:
     s3: Any = field(default_factory=FakeS3)
     states: Any = field(default_factory=FakeStates)
     sagemaker: Any = field(default_factory=FakeSageMaker)
+    queue: Any = field(default_factory=FakeQueue)
 
     def through(self, plan: Plan) -> World:
-        return World(*(Faulty(client, plan) for client in (self.dynamo, self.s3, self.states, self.sagemaker)))
+        clients = (self.dynamo, self.s3, self.states, self.sagemaker, self.queue)
+        return World(*(Faulty(client, plan) for client in clients))
 
     @property
     def table(self) -> Table:
@@ -384,6 +403,10 @@ class World:
     @property
     def intake(self) -> Intake:
         return Intake(self.table, self.corpus, self.store, self.s3)
+
+    @property
+    def rewrites(self) -> Rewrites:
+        return Rewrites(self.table, self.store, Queue(self.queue, "https://sqs/rewrites"))
 
     @property
     def jobs(self) -> Jobs:

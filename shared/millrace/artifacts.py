@@ -67,6 +67,11 @@ class Store:
             return False
         return True
 
+    def link(self, key: str, valid_s: int) -> str:
+        """An address that shows the object to whoever has it, for a while."""
+        where = {"Bucket": self.bucket, "Key": key}
+        return self.client.generate_presigned_url(ClientMethod="get_object", Params=where, ExpiresIn=valid_s)
+
     def uri(self, key: str) -> str:
         return f"s3://{self.bucket}/{key}"
 

@@ -34,6 +34,7 @@ class Kind(StrEnum):
     AUDIT = "audit"
     IDEMPOTENCY = "idempotency"
     VOICE = "voice"
+    REWRITE = "rewrite"
 
 
 class Role(StrEnum):

@@ -1,0 +1,148 @@
+"""A long text in sections that one request of the humanizer holds, and the answers put together again. Pure, linear.
+
+A section is a run of paragraphs with what stands between them; sections make the text, byte for byte. What no request
+can hold (code and tables over the limit, a sentence of thousands of words) is a section that stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from . import paragraphs
+from .datapoints import MAX_TEXT, MAX_WORDS
+from .paragraphs import Part
+from .text.faithfulness import Violation, verify
+from .text.scores import score
+
+SECTION_WORDS = 1_200
+"""About eight paragraphs: two or three rounds of a model's calls, half a minute at the worst."""
+SECTION_CHARACTERS = 20_000
+SECTION_PARTS = 16
+MOST_REASONS = 24
+RULES_ID = "rules"
+
+
+@dataclass(frozen=True)
+class Section:
+    at: int
+    """Which text of the order it is of."""
+    start: int
+    end: int
+    """Characters of that text."""
+    parts: int
+    """Paragraphs: what progress is counted in."""
+    kept: bool = False
+    """Stays as it is."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What became of a section."""
+
+    text: str
+    model_id: str
+    decision_id: str | None
+    reasons: list[dict[str, str]]
+    usage: dict[str, Any]
+    latency_ms: float
+
+
+def planned(texts: Sequence[str]) -> list[list[Section]]:
+    """Stretches: what is answered together, and kept once it is. Several short texts, or one section of a long one."""
+    stretches: list[list[Section]] = []
+    words = 0
+    for section in (section for at, text in enumerate(texts) for section in sections(at, text)):
+        more = paragraphs.size(texts[section.at][section.start : section.end])
+        if not stretches or words + more > SECTION_WORDS:
+            stretches.append([])
+            words = 0
+        stretches[-1].append(section)
+        words += more
+    return stretches
+
+
+def sections(at: int, text: str) -> Iterator[Section]:
+    """In the order of the text, without a gap."""
+    begin = end = words = parts = 0
+    for length, size, kept in _runs(paragraphs.split(text)):
+        full = words + size > SECTION_WORDS or parts >= SECTION_PARTS or end + length - begin > SECTION_CHARACTERS
+        if end > begin and (full or kept):
+            yield Section(at, begin, end, parts)
+            begin, words, parts = end, 0, 0
+        end, words, parts = end + length, words + size, parts + 1
+        if kept:
+            yield Section(at, begin, end, 1, kept=True)
+            begin, words, parts = end, 0, 0
+    if end > begin:
+        yield Section(at, begin, end, parts, kept=not text[begin:end].strip())
+
+
+def _runs(parts: Sequence[Part]) -> Iterator[tuple[int, int, bool]]:
+    """(characters, words, kept): each part, what is too large of it apart."""
+    for part in parts:
+        lead, tail = (len(each) > SECTION_CHARACTERS for each in (part.lead, part.tail))
+        if lead:
+            yield len(part.lead), 0, True
+        body = ("" if lead else part.lead) + part.body + ("" if tail else part.tail)
+        if body:
+            size = paragraphs.size(body)
+            yield len(body), size, len(body) > MAX_TEXT // 2 or size > MAX_WORDS // 2 or not body.strip()
+        if tail:
+            yield len(part.tail), 0, True
+
+
+def kept(text: str) -> Answered:
+    why = {"code": "unchanged", "text": "too large to be rewritten in one piece, or nothing to rewrite"}
+    return Answered(text, RULES_ID, None, [why], {"input_tokens": 0, "output_tokens": 0, "cost_usd": 0.0}, 0.0)
+
+
+def whole(text: str, sections: Sequence[Section], answers: Sequence[Answered]) -> dict[str, Any]:
+    """One text's answer in the shape of a request's. Every section verified; here all of them together do."""
+    bodies = _mended(text, sections, [answer.text for answer in answers])
+    written = "".join(bodies)
+    words: Counter[str] = Counter()
+    for section, answer in zip(sections, answers, strict=True):
+        words[answer.model_id] += paragraphs.size(text[section.start : section.end])
+    usage = {name: sum(answer.usage[name] for answer in answers) for name in answers[0].usage}
+    return {
+        "text": written,
+        "model_id": words.most_common(1)[0][0],
+        "decision_id": next((answer.decision_id for answer in answers if answer.decision_id), "") or "",
+        "decisions": [answer.decision_id for answer in answers if answer.decision_id],
+        "reasons": _reasons(answers),
+        "scores": {"before": score(text), "after": score(written)},
+        "violations": [asdict(violation) for violation in _broken(text, bodies)],
+        "usage": usage,
+        "latency_ms": round(sum(answer.latency_ms for answer in answers), 1),
+    }
+
+
+def _broken(text: str, bodies: Sequence[str]) -> list[Violation]:
+    return verify(text, "".join(bodies)) if len(bodies) > 1 else []
+
+
+def _mended(text: str, sections: Sequence[Section], bodies: list[str]) -> list[str]:
+    """Bodies that verify together: else those that hold the words of a violation, or all, become what they were."""
+    sources = [text[section.start : section.end] for section in sections]
+    broken = _broken(text, bodies)
+    if not broken:
+        return bodies
+    words = [word for violation in broken for word in (violation.before, violation.after) if word]
+    to_blame = [any(w in old or w in new for w in words) for old, new in zip(sources, bodies, strict=True)]
+    mended = [old if guilty else new for old, new, guilty in zip(sources, bodies, to_blame, strict=True)]
+    return sources if _broken(text, mended) else mended
+
+
+def _reasons(answers: Sequence[Answered]) -> list[dict[str, str]]:
+    """Each reason once, the most frequent first."""
+    counted = Counter((reason["code"], reason["text"]) for answer in answers for reason in answer.reasons)
+    told = [
+        {"code": code, "text": text if len(answers) == 1 else f"{text} ({count} of {len(answers)} sections)"}
+        for (code, text), count in counted.most_common(MOST_REASONS)
+    ]
+    if len(counted) > MOST_REASONS:
+        told.append({"code": "more", "text": f"{len(counted) - MOST_REASONS} more reasons are left out here"})
+    return told
