@@ -8,6 +8,7 @@ from millrace import aws
 from millrace.artifacts import Store
 from millrace.catalogue import Catalogue
 from millrace.corpus import Corpus
+from millrace.datapolicy import Policies
 from millrace.deployment import Deployment
 from millrace.intake import Intake
 from millrace.jobs import Jobs
@@ -29,8 +30,13 @@ def store(settings: Storage) -> Store:
     return Store(aws.s3(), settings.data_bucket)
 
 
+@cache
+def policies(settings: Storage) -> Policies:
+    return Policies(table(settings))
+
+
 def corpus(settings: Storage) -> Corpus:
-    return Corpus(table(settings), store(settings))
+    return Corpus(table(settings), store(settings), policies(settings))
 
 
 def jobs(settings: TrainingSettings) -> Jobs:

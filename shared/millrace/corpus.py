@@ -18,6 +18,7 @@ import orjson
 from .artifacts import Store
 from .clock import fresh_id
 from .datapoints import SPLITS, DataPoint, Split, split_of
+from .datapolicy import Policies
 from .errors import Conflict, NotFound
 from .table import INSERTS, Item, Table, Write
 from .tenants import Kind, Tenant
@@ -54,10 +55,17 @@ class Snapshot:
 class Corpus:
     table: Table
     store: Store
+    policies: Policies | None = None
+    """What tenants keep of their texts; without them everything, as it is."""
 
     def capture(self, tenant: Tenant, point: DataPoint) -> None:
-        """One bounded write; for an answer of ours, whose id nobody else can have."""
-        self.table.put(self._item(tenant, point))
+        """One bounded write; for an answer, whose id nobody else can have. Nothing where the tenant opted out."""
+        if self.policies is None or self.policies.of(tenant).capture:
+            self.table.put(self._item(tenant, self.kept(tenant, point)))
+
+    def kept(self, tenant: Tenant, point: DataPoint) -> DataPoint:
+        """The point as the tenant's policy lets it be stored; it may have another id."""
+        return point if self.policies is None else self.policies.of(tenant).kept(point)
 
     def add(self, tenant: Tenant, point: DataPoint) -> bool:
         """Whether this origin owns the pair: False where it stood there already from somewhere else."""

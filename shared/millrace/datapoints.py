@@ -25,10 +25,15 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 _VALIDATION_FROM, _TEST_FROM = 80, 90  # percent of the hash space: 80 train, 10 validation, 10 test
 
 
+_SELDOM = ("rejected", "context", "consent", "masked")
+
+
 class Origin(StrEnum):
     ANSWER = "answer"
     """Captured; trains nothing until somebody corrects it."""
     DROP = "drop"
+    API = "api"
+    """Sent in as an example by a program."""
     EDIT = "edit"
     """Somebody's correction of an answer: the best there is."""
 
@@ -61,11 +66,15 @@ class DataPoint:
     """Of a preference pair: the text that the target was chosen over."""
     context: tuple[Turn, ...] = ()
     """Of a chat: the turns before the source, oldest first."""
+    consent: str = ""
+    """On what ground the texts are kept."""
+    masked: dict[str, int] = field(default_factory=dict)
+    """How many values of each kind of personal data were masked before the texts were stored."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values. What only some points have, a rejected text and a context, is there where the point has it."""
+        """Plain values. What only some points have is there where the point has it."""
         values = asdict(self)
-        absent = [name for name in ("rejected", "context") if values[name] in (None, ())]
+        absent = [name for name in _SELDOM if values[name] in (None, (), "", {})]
         return {name: value for name, value in values.items() if name not in absent}
 
     @classmethod

@@ -35,7 +35,7 @@ def give(corpus: Corpus, tenant: Tenant, feedback: Feedback) -> DataPoint | None
         write = _sibling(tenant, feedback.decision_id, values)
         corpus.table.update(write, op=fresh_id("rating-"))
         return None
-    point = _edit(answer, feedback.edited_text)
+    point = corpus.kept(tenant, _edit(answer, feedback.edited_text))
     corpus.add_edit(tenant, point, _sibling(tenant, feedback.decision_id, values | {"edit_id": point.id}))
     return point
 

@@ -148,7 +148,8 @@ class Intake:
 
     def _take(self, tenant: Tenant, batch: list[Row | Refusal], report: Report) -> None:
         created = stamp()
-        points = [_point(row, report.drop_id, created) for row in batch if isinstance(row, Row)]
+        rows = [row for row in batch if isinstance(row, Row)]
+        points = [self.corpus.kept(tenant, _point(row, report.drop_id, created)) for row in rows]
         unique = {point.id: point for point in reversed(points)}
         ours = dict(zip(unique, self.corpus.add_all(tenant, list(unique.values())), strict=True))
         for point in points:
