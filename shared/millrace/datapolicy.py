@@ -59,7 +59,9 @@ class DataPolicy:
             return point
         source, target, rejected, *said = masked
         turns = tuple(Turn(turn.role, text or "") for turn, text in zip(point.context, said, strict=True))
-        hidden = replace(point, source=source, target=target, rejected=rejected, context=turns, masked=counts)
+        hidden = replace(
+            point, source=source or "", target=target or "", rejected=rejected, context=turns, masked=counts
+        )
         if point.origin is Origin.ANSWER:
             return hidden  # named by its decision
         return replace(hidden, id=content_id(hidden.source, hidden.target, rejected=hidden.rejected, context=turns))
