@@ -8,7 +8,7 @@ from millrace import clock, lifecycle, providers
 from millrace.books import Books
 from millrace.breakers import Breakers
 from millrace.calls import Calls
-from millrace.catalogue import Entry
+from millrace.catalogue import Catalogue, Entry
 from millrace.errors import MillraceError
 from millrace.humanize import Humanizer
 from millrace.learning import Learning
@@ -17,6 +17,9 @@ from millrace.usage import Usage
 from functions import parts
 from functions.gateway.shapes import settings
 from functions.observability import logger
+
+FRESH_S = 2.0
+"""How long a process knows the catalogue without looking again, as the breakers and the budgets."""
 
 
 @cache
@@ -38,9 +41,15 @@ def books() -> Books:
 
 
 @cache
+def catalogue() -> Catalogue:
+    """A new row is seen after FRESH_S, by its name at once."""
+    return Catalogue(parts.table(settings), FRESH_S)
+
+
+@cache
 def humanizer() -> Humanizer:
     return Humanizer(
-        parts.catalogue(settings),
+        catalogue(),
         parts.corpus(settings),
         settings.deadline_s,
         on_lost_capture=_lost,

@@ -1,4 +1,7 @@
-"""The verified caller, as the authorizer told it in the event. No event, no caller."""
+"""The verified caller, as the authorizer told it in the event. No event, no caller.
+
+`async`, since nothing here waits: FastAPI runs plain functions in threads, 0.1 ms each.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from millrace.errors import Forbidden
 from millrace.tenants import Role, Tenant
 
 
-def tenant(request: Request) -> Tenant:
+async def tenant(request: Request) -> Tenant:
     """401 where the event bears no verified tenant."""
     event: dict[str, Any] = request.scope.get("aws.event") or {}
     told = ((event.get("requestContext") or {}).get("authorizer") or {}).get("lambda") or {}
@@ -20,11 +23,11 @@ def tenant(request: Request) -> Tenant:
     return Tenant(told["tenant"], Tier(told["tier"]), roles)
 
 
-def editor(caller: Annotated[Tenant, Depends(tenant)]) -> Tenant:
+async def editor(caller: Annotated[Tenant, Depends(tenant)]) -> Tenant:
     return _having(caller, Role.EDITOR)
 
 
-def operator(caller: Annotated[Tenant, Depends(tenant)]) -> Tenant:
+async def operator(caller: Annotated[Tenant, Depends(tenant)]) -> Tenant:
     return _having(caller, Role.OPERATOR)
 
 

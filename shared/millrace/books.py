@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from .bandit import Observation, Purse, State, reward_of
@@ -56,9 +56,22 @@ class Account:
     purse: Purse | None
     taught: dict[str, Observation] = field(default_factory=dict)
     """By model: what its last answer in this request taught."""
+    _scores: dict[str, dict[str, float]] = field(default_factory=dict, repr=False)
+    _rankings: dict[str, Ranking] = field(default_factory=dict, repr=False)
+
+    def score(self, text: str) -> dict[str, float]:
+        """Each text of a request is measured once."""
+        if text not in self._scores:
+            self._scores[text] = score(text)
+        return self._scores[text]
+
+    def ranking(self, text: str) -> Ranking:
+        if text not in self._rankings:
+            self._rankings[text] = Ranking.of(text, self.tenant.tier)
+        return self._rankings[text]
 
     def order(self, text: str) -> Order:
-        return Ranking.of(text, self.tenant.tier).order(self.state, self.purse, self.books.draw())
+        return self.ranking(text).order(self.state, self.purse, self.books.draw())
 
     def call(self, entry: Entry, text: str, work: Callable[[], Completion]) -> Completion:
         """`work` under a hold. Forbidden where the day's budget has no room for it."""
@@ -76,8 +89,8 @@ class Account:
         """Of every model that answered: 0 for an unfaithful rewrite, half for a faithful one, the rest by score."""
         if entry.id == RULES.id:
             return
-        quality = 0.5 + 0.5 * (1.0 - score(completion.text)["ai_likeness"]) if faithful else 0.0
-        ranking = Ranking.of(text, self.tenant.tier)
+        quality = 0.5 + 0.5 * (1.0 - self.score(completion.text)["ai_likeness"]) if faithful else 0.0
+        ranking = self.ranking(text)
         seen = Observation(
             arm_id=entry.id,
             prior=quality_of(entry),
@@ -94,11 +107,11 @@ class Account:
     def remembered(self, model_id: str) -> dict[str, Any] | None:
         """To be kept with the decision, so that feedback finds what it speaks of."""
         seen = self.taught.get(model_id)
-        return asdict(seen) if seen else None
+        return {name: getattr(seen, name) for name in seen.__dataclass_fields__} if seen else None
 
     def _hold(self, entry: Entry, text: str) -> Hold | None:
         """None where a free call cannot be counted just now."""
-        tokens_in, tokens_out = Ranking.of(text, self.tenant.tier).tokens if _paid(entry) else (0, 0)
+        tokens_in, tokens_out = self.ranking(text).tokens if _paid(entry) else (0, 0)
         most = ceiling_usd(entry, tokens_in, ROOM * tokens_out) if _paid(entry) else 0.0
         try:
             hold = self.books.usage.reserve(self.tenant, most)
@@ -122,7 +135,7 @@ class Account:
         if hold is None:
             return
         if _paid(entry) and type(error) in (Unavailable, Abandoned):
-            forecast = Ranking.of(text, self.tenant.tier).forecast_usd(entry)
+            forecast = self.ranking(text).forecast_usd(entry)
             _quietly(lambda: self.books.usage.settle(hold, Spent(entry.id, forecast, failed=True)))
             return
         _quietly(lambda: self.books.usage.release(hold, entry.id))

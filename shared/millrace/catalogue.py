@@ -6,7 +6,8 @@ they are part of the product and always there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -72,18 +73,36 @@ class Entry:
 
 
 RULES = Entry(id="rules", provider="rules")
+MOST_KNOWN = 1_000
+"""Tenants whose rows a process keeps."""
 
 
 @dataclass(frozen=True)
 class Catalogue:
     table: Table
+    fresh_s: float = 0.0
+    """How long what was read may be told again without looking."""
+    clock: Callable[[], float] = time.monotonic
+    _known: dict[str, tuple[float, tuple[Entry, ...]]] = field(default_factory=dict, repr=False, compare=False)
 
-    def entries(self, tenant: Tenant) -> list[Entry]:
-        """Everything that this tenant could be answered by, the rules last."""
-        rows = self.table.query(tenant.pk(Kind.CATALOGUE)) + self.table.query(system_pk(Kind.CATALOGUE))
-        return [*(Entry.from_item(row) for row in rows), RULES]
+    def entries(self, tenant: Tenant, now: bool = False) -> list[Entry]:
+        """Everything that this tenant could be answered by, the rules last. `now`: as it stands, not as it was read."""
+        own = self._read(tenant.pk(Kind.CATALOGUE), now)
+        return [*own, *self._read(system_pk(Kind.CATALOGUE), now), RULES]
+
+    def _read(self, pk: str, now: bool) -> tuple[Entry, ...]:
+        at = self.clock()
+        read_at, entries = self._known.get(pk, (float("-inf"), ()))
+        if now or at - read_at >= self.fresh_s:
+            entries = tuple(map(Entry.from_item, self.table.query(pk)))
+            if self.fresh_s:
+                if len(self._known) >= MOST_KNOWN:
+                    self._known.clear()
+                self._known[pk] = (at, entries)
+        return entries
 
     def publish(self, tenant: Tenant, entry: Entry) -> None:
         """A tenant's own model; one row a name, so that a new version takes the place of the last."""
         row = asdict(entry) | {"tiers": [str(tier) for tier in entry.tiers]}
+        self._known.pop(tenant.pk(Kind.CATALOGUE), None)
         self.table.put(row | {"pk": tenant.pk(Kind.CATALOGUE), "sk": entry.name})

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -50,6 +50,9 @@ class Turn:
     text: str
 
 
+_NOTHING: tuple[Any, ...] = (None, (), "", {})
+
+
 @dataclass(frozen=True)
 class DataPoint:
     id: str
@@ -73,9 +76,9 @@ class DataPoint:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values. What only some points have is there where the point has it."""
-        values = asdict(self)
-        absent = [name for name in _SELDOM if values[name] in (None, (), "", {})]
-        return {name: value for name, value in values.items() if name not in absent}
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        values["context"] = tuple({"role": turn.role, "text": turn.text} for turn in self.context)
+        return {name: value for name, value in values.items() if name not in _SELDOM or value not in _NOTHING}
 
     @classmethod
     def from_item(cls, item: dict[str, Any]) -> DataPoint:
@@ -86,8 +89,10 @@ class DataPoint:
 
 def check_unicode(name: str, text: str) -> None:
     """InvalidInput for text that no UTF-8 can carry."""
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise InvalidInput(f"The {name} holds an unpaired surrogate, which is not text; send valid UTF-8.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInput(f"The {name} holds an unpaired surrogate, which is not text; send valid UTF-8.") from error
 
 
 def content_id(

@@ -6,26 +6,20 @@ per operation. No redirects, no proxies and no extra headers: only those of `HEA
 
 from __future__ import annotations
 
-import select
 import socket
 import ssl
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
 import httpcore2
 import httpx2
 
-from .addresses import Allowed, resolve
-from .deadlines import in_time
+from .addresses import Allowed
 from .errors import InvalidInput
+from .wire import MAX_REPLY, Oversized, Walled, connected, left, readable, tls
 
-T = TypeVar("T")
-MAX_REPLY = 8_000_000
-"""Bytes of one reply; 20,000 words of JSON-escaped text are under 1 MB."""
 HEADERS = frozenset(
     {
         "host",
@@ -41,46 +35,10 @@ HEADERS = frozenset(
         "anthropic-version",
     }
 )
-_deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 
-class Oversized(httpx2.RequestError):
-    """A reply is larger than anything that a model could mean."""
-
-
-class Walled(Exception):
-    """The address is not one that may be reached."""
-
-
-@contextmanager
-def until(deadline: float) -> Iterator[None]:
-    """Every byte in this block comes or goes before `deadline` (time.monotonic()), or times out."""
-    token = _deadline.set(deadline)
-    try:
-        yield
-    finally:
-        _deadline.reset(token)
-
-
-def stepped(pieces: Iterator[T], deadline: float) -> Iterator[T]:
-    """The pieces of a stream, each fetched under the deadline; between them the consumer is under none."""
-    while True:
-        with until(deadline):
-            try:
-                piece = next(pieces)
-            except StopIteration:
-                return
-        yield piece
-
-
-def _left(timeout: float | None) -> float | None:
-    deadline = _deadline.get()
-    if deadline is None:
-        return timeout
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("the deadline is over")
-    return left if timeout is None else min(left, timeout)
+class _TooMuch(Oversized, httpx2.RequestError):
+    """As an error that an SDK knows."""
 
 
 class _Stream(httpcore2.NetworkStream):
@@ -91,12 +49,12 @@ class _Stream(httpcore2.NetworkStream):
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         with _mapped(httpcore2.ReadTimeout, httpcore2.ReadError):
-            self.sock.settimeout(_left(timeout))
+            self.sock.settimeout(left(timeout))
             return self.sock.recv(max_bytes)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         with _mapped(httpcore2.WriteTimeout, httpcore2.WriteError):
-            self.sock.settimeout(_left(timeout))
+            self.sock.settimeout(left(timeout))
             self.sock.sendall(buffer)  # one timeout for all of it
 
     def close(self) -> None:
@@ -107,7 +65,7 @@ class _Stream(httpcore2.NetworkStream):
     ) -> _Stream:
         with _mapped(httpcore2.ConnectTimeout, httpcore2.ConnectError):
             try:
-                self.sock.settimeout(_left(timeout))
+                self.sock.settimeout(left(timeout))
                 return _Stream(ssl_context.wrap_socket(self.sock, server_hostname=server_hostname))
             except BaseException:
                 self.close()
@@ -115,9 +73,7 @@ class _Stream(httpcore2.NetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         if info == "is_readable":
-            poll = select.poll()
-            poll.register(self.sock, select.POLLIN)
-            return bool(poll.poll(0))
+            return readable(self.sock)
         if info == "ssl_object" and isinstance(self.sock, ssl.SSLSocket):
             return self.sock._sslobj  # type: ignore[attr-defined]
         return self.sock if info == "socket" else None
@@ -138,28 +94,14 @@ class _Backend(httpcore2.NetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> _Stream:
         with _mapped(httpcore2.ConnectTimeout, httpcore2.ConnectError):
-            left = _left(timeout)
-            addresses = in_time(lambda: resolve(host.lower(), port, self.allowed), 30 if left is None else left)
-            return self._connect(addresses, port, timeout)
-
-    def _connect(self, addresses: list[str], port: int, timeout: float | None) -> _Stream:
-        last = OSError("the name has no address")
-        for address in addresses:
-            try:
-                sock = socket.create_connection((address, port), _left(timeout))
-            except OSError as error:
-                last = error
-                continue
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return _Stream(sock)
-        raise last
+            return _Stream(connected(host, port, self.allowed, timeout))
 
     def connect_unix_socket(
         self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
     ) -> _Stream:
         with _mapped(httpcore2.ConnectTimeout, httpcore2.ConnectError):
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            sock.settimeout(_left(timeout))
+            sock.settimeout(left(timeout))
             sock.connect(path)
             return _Stream(sock)
 
@@ -184,7 +126,7 @@ class _Bounded(httpx2.SyncByteStream):
         for part in self.stream:
             self.size += len(part)
             if self.size > MAX_REPLY:
-                raise Oversized(f"the reply is over {MAX_REPLY:,} bytes")
+                raise _TooMuch(f"the reply is over {MAX_REPLY:,} bytes")
             yield part
 
     def close(self) -> None:
@@ -193,9 +135,9 @@ class _Bounded(httpx2.SyncByteStream):
 
 class _Transport(httpx2.HTTPTransport):
     def __init__(self, allowed: Allowed, uds: str | None) -> None:
-        super().__init__(verify=_tls(), trust_env=False, uds=uds)
+        super().__init__(verify=tls(), trust_env=False, uds=uds)
         self._pool = httpcore2.ConnectionPool(
-            ssl_context=_tls(),
+            ssl_context=tls(),
             max_connections=100,
             max_keepalive_connections=32,
             keepalive_expiry=30,
@@ -211,16 +153,11 @@ class _Transport(httpx2.HTTPTransport):
         response = super().handle_request(request)
         if response.headers.get("content-encoding", "identity") != "identity":
             response.close()
-            raise Oversized("the reply is compressed although that was not asked for")
+            raise _TooMuch("the reply is compressed although that was not asked for")
         stream = response.stream
         assert isinstance(stream, httpx2.SyncByteStream)  # noqa: S101 - a sync transport answers nothing else
         response.stream = _Bounded(stream, stream.close)
         return response
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    return httpx2.create_ssl_context()
 
 
 @cache

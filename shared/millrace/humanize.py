@@ -11,11 +11,12 @@ A provider gets a thread and the time that is left: one that hangs or drips is l
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from . import paragraphs
@@ -28,7 +29,7 @@ from .datapoints import MAX_TEXT, MAX_WORDS, DataPoint, Origin, check_unicode, c
 from .errors import Abandoned, InvalidInput, MillraceError, TooLarge, Unavailable
 from .fit import Fit
 from .paragraphs import Part, Released
-from .providers import Ask, Completion, Provider, provider
+from .providers import PROVIDERS, Ask, Completion, Provider, provider
 from .routing import AUTO, Choice, Reason, choose
 from .tenants import Tenant
 from .text.faithfulness import Violation, verify
@@ -53,7 +54,7 @@ class Answer:
     latency_ms: float
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
 Pick = Callable[[str], Choice]
@@ -120,8 +121,8 @@ class Humanizer:
             text=written.text,
             model_id=written.entry.id,
             decision_id=content_id(ask.text, written.text, salt=fresh_id("")),
-            reasons=[asdict(reason) for reason in written.reasons],
-            scores={"before": score(ask.text), "after": score(written.text)},
+            reasons=[{"code": reason.code, "text": reason.text} for reason in written.reasons],
+            scores={"before": self._score(ask.text), "after": self._score(written.text)},
             violations=[],
             usage=usage_of(written.spent),
             latency_ms=round((time.monotonic() - began) * 1000, 1),
@@ -129,10 +130,15 @@ class Humanizer:
         self._capture(tenant, ask, answer)
         return answer
 
+    def _score(self, text: str) -> dict[str, float]:
+        return self.account.score(text) if self.account else score(text)
+
     def _picking(self, tenant: Tenant, wish: str | None) -> Pick:
         """The catalogue is read once for all paragraphs of a text, and each model is looked at once."""
         try:
             entries = self.catalogue.entries(tenant)
+            if wish not in (None, "", AUTO) and not any(wish in (entry.id, entry.name) for entry in entries):
+                entries = self.catalogue.entries(tenant, now=True)  # it may have been deployed a moment ago
         except Unavailable as error:
             if wish not in (None, "", AUTO, RULES.id):
                 raise
@@ -270,9 +276,15 @@ class Humanizer:
         """The provider's answer, or Unavailable when its time is up or what it said is no answer."""
         if entry.id == RULES.id:
             return self.provide(entry.provider)(entry, ask, left_s)
-        answer = within(left_s, lambda: self.provide(entry.provider)(entry, ask, left_s), entry.id, self.stopped)
+        spec = PROVIDERS.get(entry.provider)
+        if spec is not None and spec.bounded and self.stopped is None:
+            answer = alone(lambda: self.provide(entry.provider)(entry, ask, left_s), entry.id)
+        else:
+            answer = within(left_s, lambda: self.provide(entry.provider)(entry, ask, left_s), entry.id, self.stopped)
         if not isinstance(answer.text, str) or not answer.text.strip():
             raise Unavailable(f"{entry.id} answered without a text.")
+        if not answer.text.isascii() and _SURROGATE.search(answer.text):
+            raise Unavailable(f"{entry.id} answered something that is not text.")
         return answer
 
     def _capture(self, tenant: Tenant, ask: Ask, answer: Answer) -> None:
@@ -294,6 +306,7 @@ class Humanizer:
             self.on_lost_capture(error)
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _NO_PROSE = Reason("unchanged", "the text is code, tables and headings alone: there is nothing to rewrite")
 
 _TOO_SMALL = Reason("parts", f"the text has over {paragraphs.MOST_PARTS} parts: the smaller ones go by rules")
@@ -353,6 +366,16 @@ def within(
     if not results:
         raise Unavailable(f"{who} did not answer within {limit_s:.1f} s.")
     return results[0]
+
+
+def alone(call: Callable[[], Completion], who: str) -> Completion:
+    """As `within`, for a call that ends by itself in time."""
+    try:
+        return call()
+    except MillraceError:
+        raise
+    except Exception as error:  # the same border, without the thread
+        raise Unavailable(f"{who} failed with {type(error).__name__}.") from error
 
 
 def check(text: str) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import orjson
 
 from . import aws
+from .deadlines import in_time
 from .errors import MillraceError, ProviderRefused
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 HIDDEN = "***"
 TTL_S = 300.0
+READ_S = 1.5
+"""A request waits no longer for the secret: the last keys stand until it can be read again."""
 _RETRY_S = 10.0
 """How soon a secret that could not be read is read again."""
 
@@ -89,12 +92,14 @@ class Keys:
         if self.clock() < self._fresh_until:
             return
         try:
-            with aws.mapped(f"Reading the secret {self.name}"):
-                text = self.client().get_secret_value(SecretId=self.name)["SecretString"]
-            self._known, ttl_s = _parse(text), TTL_S
-        except (MillraceError, KeyError, orjson.JSONDecodeError):
+            self._known, ttl_s = _parse(in_time(self._read, READ_S)), TTL_S
+        except (MillraceError, KeyError, orjson.JSONDecodeError, TimeoutError):
             ttl_s = _RETRY_S
         self._fresh_until = self.clock() + ttl_s
+
+    def _read(self) -> str:
+        with aws.mapped(f"Reading the secret {self.name}"):
+            return self.client().get_secret_value(SecretId=self.name)["SecretString"]
 
 
 def _parse(text: str) -> dict[str, tuple[Secret, str | None]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from .catalogue import Entry
@@ -28,7 +28,8 @@ class Charge:
 def charge(entry: Entry, completion: Completion, at: datetime | None = None) -> Charge:
     """Cost of one completion at a time, now where none is given."""
     estimated = bool(completion.flags)
-    listed = _listed(entry, completion, at or datetime.now(UTC))
+    at = (at or datetime.now(UTC)).replace(second=0, microsecond=0)  # prices change by the day
+    listed = _listed(entry, completion, at)
     if listed is not None:
         return Charge(listed, f"genai-prices {_version()}", estimated)
     return Charge(entry.cost_usd(completion.input_tokens, completion.output_tokens), "catalogue", estimated)
@@ -49,15 +50,18 @@ def _listed(entry: Entry, completion: Completion, at: datetime) -> float | None:
     price_list = spec.price_list if spec else None
     if entry.pinned_price or price_list is None:
         return None
+    counts = (completion.input_tokens, completion.output_tokens, completion.cached_tokens)
+    return _calculated(price_list, entry.wire_name, counts, at)
+
+
+@lru_cache(maxsize=256)
+def _calculated(price_list: str, model: str, counts: tuple[int, int, int], at: datetime) -> float | None:
+    """Kept, since the budget, the router and the answer each ask for the price of one call."""
     from genai_prices import Usage, calc_price  # 0.3 s of CPU, once
 
-    usage: Any = Usage(
-        input_tokens=completion.input_tokens,
-        output_tokens=completion.output_tokens,
-        cache_read_tokens=completion.cached_tokens or None,
-    )
+    usage: Any = Usage(input_tokens=counts[0], output_tokens=counts[1], cache_read_tokens=counts[2] or None)
     try:
-        found = calc_price(usage, entry.wire_name, provider_id=price_list, genai_request_timestamp=at)
+        found = calc_price(usage, model, provider_id=price_list, genai_request_timestamp=at)
         return float(found.total_price)
     except (LookupError, ValueError):
         return None

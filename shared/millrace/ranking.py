@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from .bandit import Arm, Purse, State, features_of, rank
 from .catalogue import Entry
@@ -34,7 +35,7 @@ class Ranking:
     def of(cls, text: str, tier: Tier) -> Ranking:
         return cls(text, tier, complexity(text))
 
-    @property
+    @cached_property
     def features(self) -> tuple[float, ...]:
         return features_of(self.complexity)
 

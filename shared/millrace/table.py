@@ -36,7 +36,6 @@ _CLASHES = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExce
 _EXACT = 10**38
 """DynamoDB's numbers have 38 digits; boto3 says so of a longer one."""
 _SMALLEST, _LARGEST = 1e-128, 1e125  # magnitudes that a DynamoDB number holds, with a margin
-
 INSERTS = 25
 """Statements that one request may hold."""
 _AGAIN = _CLASHES | {"InternalServerError"}
@@ -407,25 +406,21 @@ def _typed(value: Any) -> dict[str, Any] | None:
         return {"BOOL": value}
     if kind is int and -_EXACT < value < _EXACT:
         return {"N": str(value)}
+    if kind is float:
+        return _number(value)
     if kind is dict:
         return {"M": encode(value)}
     if kind is list or kind is tuple:
         return {"L": [_typed(v) or {"NULL": True} for v in value]}
-    plain = _to_decimal(value)
-    return None if plain is None else cast("dict[str, Any]", _serialize(plain))
-
-
-def _to_decimal(value: Any) -> Any:
-    if isinstance(value, float):
-        if not math.isfinite(value) or abs(value) > _LARGEST:
-            return None
-        return Decimal(repr(value if abs(value) > _SMALLEST else 0.0))
     if isinstance(value, Mapping):
-        plain = ((k, _to_decimal(v)) for k, v in value.items())
-        return {k: v for k, v in plain if v is not None}
-    if isinstance(value, (list, tuple)):
-        return [_to_decimal(v) for v in value]
-    return value
+        return {"M": encode(value)}
+    return cast("dict[str, Any]", _serialize(str(value) if isinstance(value, str) else value))
+
+
+def _number(value: float) -> dict[str, Any] | None:
+    if not math.isfinite(value) or abs(value) > _LARGEST:
+        return None
+    return {"N": str(Decimal(repr(value)))} if abs(value) > _SMALLEST else {"N": "0"}
 
 
 def _plain(typed: Any) -> Any:
@@ -433,6 +428,8 @@ def _plain(typed: Any) -> Any:
     ((kind, value),) = typed.items()
     if kind in ("S", "BOOL"):
         return value
+    if kind == "N":
+        return int(value) if value.isdecimal() else _from_decimal(Decimal(value))
     if kind == "M":
         return {k: _plain(v) for k, v in value.items()}
     if kind == "L":

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import httpx2
 import pytest
-from millrace import egress
+from millrace import egress, wire
 from millrace.addresses import Allowed
 
 from tests.providers_server import ProviderServer, Script, provider_server
@@ -44,7 +44,7 @@ def test_an_address_that_is_not_public_is_not_connected_to(server: ProviderServe
     with pytest.raises(Exception) as raised:
         egress.http(Allowed()).get(server.url("/ping"))
 
-    assert egress.Walled in _causes(raised.value)
+    assert wire.Walled in _causes(raised.value)
     assert server.seen == []
 
 
@@ -61,7 +61,7 @@ def test_a_name_that_leads_inside_is_not_connected_to(server: ProviderServer, mo
     with pytest.raises(Exception) as raised:
         egress.http(Allowed()).get(f"http://inside.example.com:{server.server_address[1]}/ping")
 
-    assert egress.Walled in _causes(raised.value) and server.seen == []
+    assert wire.Walled in _causes(raised.value) and server.seen == []
     assert asked == ["inside.example.com"], "the name is asked once, and the address that was checked is used"
 
 
@@ -84,7 +84,7 @@ def test_redirects_are_not_followed(server: ProviderServer) -> None:
 def test_a_reply_is_bounded(server: ProviderServer, script: Script) -> None:
     server.script = script
 
-    with pytest.raises(egress.Oversized):
+    with pytest.raises(wire.Oversized):
         _http(server).post(server.url("/v1/chat/completions"), json={"model": "m", "messages": [{"content": "x"}]})
 
 
@@ -93,7 +93,7 @@ def test_a_deadline_holds_over_a_whole_drip_and_between_pieces_it_does_not(serve
     body = {"model": "m", "messages": [{"content": "x" * 500}]}
 
     began = time.monotonic()
-    with pytest.raises(httpx2.ReadTimeout), egress.until(began + 0.3):
+    with pytest.raises(httpx2.ReadTimeout), wire.until(began + 0.3):
         _http(server).post(server.url("/v1/chat/completions"), json=body)
     assert 0.25 < time.monotonic() - began < 1.5
 
@@ -103,10 +103,10 @@ def test_a_deadline_holds_over_a_whole_drip_and_between_pieces_it_does_not(serve
 
 def test_a_stream_is_stepped_under_the_deadline_and_its_consumer_is_not() -> None:
     def pieces() -> Iterator[float | None]:
-        yield egress._deadline.get()
-        yield egress._deadline.get()
+        yield wire._deadline.get()
+        yield wire._deadline.get()
 
-    seen = [(piece, egress._deadline.get()) for piece in egress.stepped(pieces(), 123.0)]
+    seen = [(piece, wire._deadline.get()) for piece in wire.stepped(pieces(), 123.0)]
 
     assert seen == [(123.0, None), (123.0, None)]
 
@@ -116,13 +116,13 @@ def test_a_handshake_that_never_ends_ends_at_the_deadline() -> None:
         port = listener.getsockname()[1]
         threading.Thread(target=lambda: listener.accept()[0].recv(1) and time.sleep(0), daemon=True).start()
         began = time.monotonic()
-        with pytest.raises((httpx2.ConnectTimeout, httpx2.ConnectError)), egress.until(began + 0.3):
+        with pytest.raises((httpx2.ConnectTimeout, httpx2.ConnectError)), wire.until(began + 0.3):
             egress.http(Allowed(frozenset({f"127.0.0.1:{port}"}))).get(f"https://127.0.0.1:{port}/")
         assert time.monotonic() - began < 1.5
 
 
 def test_certificates_are_checked() -> None:
-    context = egress._tls()
+    context = wire.tls()
 
     assert context.verify_mode is ssl.CERT_REQUIRED and context.check_hostname
 
@@ -134,7 +134,7 @@ def test_a_name_server_that_hangs_costs_no_more_than_the_deadline(
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **more: released.wait(20) and [])
     began = time.monotonic()
     try:
-        with pytest.raises(httpx2.ConnectTimeout), egress.until(began + 0.3):
+        with pytest.raises(httpx2.ConnectTimeout), wire.until(began + 0.3):
             egress.http(Allowed()).get("https://slow.example.com/")
         assert time.monotonic() - began < 1.5
     finally:

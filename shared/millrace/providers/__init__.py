@@ -105,15 +105,17 @@ class Spec:
     """Takes a conversation; else only a text to rewrite."""
     own_url: bool = field(default=False, kw_only=True)
     """Lies where the catalogue row says."""
+    bounded: bool = field(default=False, kw_only=True)
+    """A whole answer ends at the deadline by itself, whatever the other side does: no thread is needed to leave it."""
 
 
 PROVIDERS: dict[str, Spec] = {
-    "openai": Spec("openai", "OPENAI_API_KEY", "https://api.openai.com/v1", "openai"),
+    "openai": Spec("openai", "OPENAI_API_KEY", "https://api.openai.com/v1", "openai", bounded=True),
     "anthropic": Spec("anthropic", "ANTHROPIC_API_KEY", "https://api.anthropic.com", "anthropic"),
     "google": Spec("google", "GOOGLE_API_KEY", "https://generativelanguage.googleapis.com", "google"),
-    "groq": Spec("openai", "GROQ_API_KEY", "https://api.groq.com/openai/v1", "groq"),
-    "custom": Spec("openai", own_url=True),
-    "gguf": Spec("openai", own_url=True),
+    "groq": Spec("openai", "GROQ_API_KEY", "https://api.groq.com/openai/v1", "groq", bounded=True),
+    "custom": Spec("openai", own_url=True, bounded=True),
+    "gguf": Spec("openai", own_url=True, bounded=True),
     "tfserving": Spec("tfserving", talks=False, own_url=True),
     "torchserve": Spec("torchserve", talks=False, own_url=True),
     "own": Spec("own"),

@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterable, Iterator
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol, TypeVar
 
-from .. import egress
+import orjson
+
+from .. import wire
 from ..catalogue import Entry
 from ..errors import Declined, MillraceError, ProviderRefused, Throttled, Unavailable
 from . import Completion, Health
@@ -27,10 +29,21 @@ _BAD_KEY = {"invalid_api_key", "authentication_error", "api_key_invalid", "permi
 _FILTERED = {"content_filter", "content_policy_violation", "refusal"}
 
 
+class Refused(Exception):
+    """An HTTP status of 300 and more, with what else tells what it means."""
+
+    def __init__(self, reply: wire.Reply) -> None:
+        self.status_code, self.response = reply.status, reply
+        try:
+            self.body: Any = orjson.loads(reply.content)
+        except orjson.JSONDecodeError:
+            self.body = None
+
+
 def call(entry: Entry, timeout_s: float, work: Callable[[], T]) -> T:
     """What `work` returns, before the deadline, or one of our errors."""
     try:
-        with egress.until(time.monotonic() + timeout_s):
+        with wire.until(time.monotonic() + timeout_s):
             return work()
     except MillraceError:
         raise
@@ -53,7 +66,7 @@ def flow(
     """The pieces of a stream, then the whole, all before the deadline; the stream is closed whatever happens."""
     deadline = time.monotonic() + timeout_s
     source = call(entry, timeout_s, begin)
-    pieces = egress.stepped(map(reading.take, source), deadline)
+    pieces = wire.stepped(map(reading.take, source), deadline)
     try:
         while True:
             try:
@@ -88,14 +101,14 @@ def probe(entry: Entry, timeout_s: float, work: Callable[[], str]) -> Health:
 def translated(entry: Entry, error: BaseException, timeout_s: float) -> MillraceError:
     """Our error for a foreign one."""
     chain = list(_chain(error))
-    if walled := next((e for e in chain if isinstance(e, egress.Walled)), None):
+    if walled := next((e for e in chain if isinstance(e, wire.Walled)), None):
         return ProviderRefused(f"{entry.id} cannot be reached: {walled}")
     status = _status(error)
     if status:
         return of_status(entry, status, _codes(error), _retry_after_s(error))
     if any(isinstance(e, TimeoutError) or "Timeout" in type(e).__name__ for e in chain):
         return Unavailable(f"{entry.id} did not answer within {timeout_s:.1f} s.")
-    if any(isinstance(e, egress.Oversized) for e in chain):
+    if any(isinstance(e, wire.Oversized) for e in chain):
         return Unavailable(f"{entry.id} answered more than can be meant.")
     if any("Connect" in type(e).__name__ or isinstance(e, OSError) for e in chain):
         return Unavailable(f"{entry.id} could not be reached ({type(chain[-1]).__name__}).")

@@ -1,4 +1,4 @@
-"""Chat completions through the official client: OpenAI, Groq, any compatible URL, a GGUF server of ours.
+"""Chat completions: OpenAI, Groq, any compatible URL, a GGUF server of ours. Streams through the official client.
 
 Source: https://platform.openai.com/docs/api-reference/chat
 """
@@ -18,17 +18,21 @@ from .reach import Reach, left_s
 
 
 def chat(entry: Entry, talk: Talk, timeout_s: float, reach: Reach) -> Completion:
-    deadline = time.monotonic() + timeout_s
-    client = _client(entry, timeout_s, reach)
+    """Without the SDK: the wire alone takes a tenth of its 2 ms of CPU, and no 0.7 s of import at a cold start."""
 
     def work() -> Completion:
-        reply = client.chat.completions.create(**_request(entry, talk), timeout=left_s(deadline))
-        _raise_inner(entry, reply)
-        choice = reply.choices[0]
-        _raise_declined(entry, choice.finish_reason, choice.message.refusal)
-        return _completion(entry, talk, choice.message.content, reply.usage, choice.finish_reason)
+        reply = reach.post(entry, "/chat/completions", _request(entry, talk))
+        if reply.get("error"):
+            raise border.of_status(entry, 0, border.codes_in(reply))  # some proxies answer 200 with an error inside
+        choice = reply["choices"][0]
+        message, finish = choice["message"], choice.get("finish_reason")
+        _raise_declined(entry, finish, message.get("refusal"))
+        usage = reply.get("usage") or {}
+        details = usage.get("prompt_tokens_details") or {}
+        counts = usage.get("prompt_tokens"), usage.get("completion_tokens"), details.get("cached_tokens", 0)
+        return _completion(entry, talk, message.get("content"), counts, finish)
 
-    return border.call(entry, left_s(deadline), work)
+    return border.call(entry, timeout_s, work)
 
 
 def stream(entry: Entry, talk: Talk, timeout_s: float, reach: Reach) -> Iterator[str | Completion]:
@@ -64,7 +68,13 @@ class _Reading:
         _raise_declined(self.entry, self.finish, None)
         if self.finish is None:
             raise Unavailable(f"{self.entry.id} broke off in the middle.")
-        return _completion(self.entry, self.talk, "".join(self.pieces), self.usage, self.finish)
+        details = getattr(self.usage, "prompt_tokens_details", None)
+        counts = (
+            getattr(self.usage, "prompt_tokens", None),
+            getattr(self.usage, "completion_tokens", None),
+            getattr(details, "cached_tokens", 0),
+        )
+        return _completion(self.entry, self.talk, "".join(self.pieces), counts, self.finish)
 
 
 def health(entry: Entry, timeout_s: float, reach: Reach) -> Health:
@@ -118,17 +128,7 @@ def _raise_declined(entry: Entry, finish: Any, refusal: Any) -> None:
         raise Declined(f"{entry.id} declined the text (content_filter).")
 
 
-def _completion(entry: Entry, talk: Talk, text: Any, usage: Any, finish: Any) -> Completion:
+def _completion(entry: Entry, talk: Talk, text: Any, counts: tuple[Any, Any, Any], finish: Any) -> Completion:
     if not isinstance(text, str):
         raise Unavailable(f"{entry.id} answered without a text.")
-    details = getattr(usage, "prompt_tokens_details", None)
-    return counted(
-        entry,
-        talk,
-        text,
-        getattr(usage, "prompt_tokens", None),
-        getattr(usage, "completion_tokens", None),
-        getattr(details, "cached_tokens", 0),
-        "length" if finish == "length" else "stop",
-        talk.max_tokens,
-    )
+    return counted(entry, talk, text, *counts, "length" if finish == "length" else "stop", talk.max_tokens)

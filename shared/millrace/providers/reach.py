@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import orjson
 
 from .. import aws
 from ..addresses import UNIX, Allowed, check_url
@@ -21,6 +24,7 @@ from ..deadlines import in_time
 from ..errors import InvalidInput, MillraceError, ProviderRefused, Unavailable
 from ..keys import Keys, Secret
 from ..settings import Providers
+from ..wire import Wire
 from . import PROVIDERS
 
 if TYPE_CHECKING:
@@ -35,6 +39,8 @@ class Reach:
     allowed: Allowed = field(default_factory=Allowed)
     urls: dict[str, str] = field(default_factory=dict)
     """Provider -> base URL that takes the place of its own."""
+    _open: Allowed | None = field(default=None, repr=False)
+    _wire: Wire = field(default_factory=Wire, repr=False)
     _clients: dict[Hashable, Any] = field(default_factory=dict, repr=False)
     _loaded: set[str] = field(default_factory=set, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -85,6 +91,25 @@ class Reach:
             return egress.http(self._allowed(), url.removeprefix(UNIX)), "http://localhost/v1"
         return egress.http(self._allowed()), url
 
+    def post(self, entry: Entry, path: str, body: Any) -> Any:
+        """The reply to a JSON body below this entry's URL, as JSON. Called inside `border.call`, whose deadline holds.
+
+        `border.Refused` for a status of 300 and more; what is no JSON raises what its parser does.
+        """
+        from . import border
+
+        url = self.url(entry)
+        uds = url.removeprefix(UNIX) if url.startswith(UNIX) else ""
+        headers = {"content-type": "application/json", "accept": "application/json", "user-agent": "millrace"}
+        secret = self.key(entry)
+        if secret is not None:
+            headers["authorization"] = f"Bearer {secret.reveal()}"
+        place = ("http://localhost/v1" if uds else url) + path
+        reply = self._wire.post(self._allowed(), place, orjson.dumps(body), headers, uds)
+        if reply.status >= 300:
+            raise border.Refused(reply)
+        return orjson.loads(reply.content)
+
     def client(self, kind: str, entry: Entry, build: Callable[[str, str, httpx2.Client], Any]) -> Any:
         """`build(key, base URL, HTTP client)`, once for each of them."""
         secret = self.key(entry)
@@ -113,12 +138,10 @@ class Reach:
 
     def _allowed(self) -> Allowed:
         """The operator's own URLs may lie on a private address."""
-        if not self.urls:
-            return self.allowed
-        from urllib.parse import urlsplit
-
-        hosts = {urlsplit(url).netloc.lower() for url in self.urls.values()}
-        return Allowed(self.allowed.hosts | hosts, self.allowed.networks)
+        if self._open is None:
+            hosts = {urlsplit(url).netloc.lower() for url in self.urls.values()}
+            self._open = Allowed(self.allowed.hosts | hosts, self.allowed.networks) if hosts else self.allowed
+        return self._open
 
 
 @cache

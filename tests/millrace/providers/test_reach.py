@@ -124,7 +124,7 @@ def test_a_key_travels_in_its_providers_header_and_nothing_else_of_ours_does(
         f"Bearer {CANARY}",
         None,
         f"Bearer {CANARY}",
-        "Bearer none",
+        None,
     ]
     assert headers[2]["x-goog-api-key"] == CANARY and "x-api-key" not in headers[1]
     assert not any("environment" in str(h) for h in headers)
