@@ -125,7 +125,7 @@ def _cut(text: str) -> Iterator[str]:
 
 def mask(block: str, lead: int = 0) -> str:
     """The block with what is protected masked and every line end a space; same length."""
-    out = _SURROGATE.sub(MASK, block)
+    out = block if block.isascii() else _SURROGATE.sub(MASK, block)
     done: set[int] = set()
     for needle, pattern in _GUARDS:
         if needle in block and id(pattern) not in done:
@@ -148,10 +148,11 @@ def sentence_spans(masked: str, lead: int = 0) -> list[tuple[int, int]]:
     spans = []
     at = 0
     for piece in split(masked):
-        start = max(lead, at) if at < lead else at
-        start += len(masked[start : at + len(piece)]) - len(masked[start : at + len(piece)].lstrip(" \t*_"))
+        size = len(piece)
+        own = piece[lead - at :] if at < lead else piece
+        start = at + size - len(own.lstrip(" \t*_"))
         end = at + len(piece.rstrip())
-        at += len(piece)
+        at += size
         if end > start:
             spans.append((start, end))
     return spans

@@ -13,7 +13,7 @@ _INK = re.compile(r"\S")
 _NEXT_WORD = re.compile(r"[\"“‘(*_]*([^\W_][\w-]*)")
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Edit:
     """Replace block[start:end] by `new`. `opens`: a sentence begins here, so what stands here "
     "afterwards has a capital."""

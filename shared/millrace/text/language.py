@@ -8,7 +8,6 @@ another script or another language's function words are there; close relatives (
 from __future__ import annotations
 
 import re
-from collections import Counter
 
 SAMPLE = 4_000
 _FUNCTION_WORDS = """
@@ -40,6 +39,9 @@ vi: và của là có cho không được trong một các với những này đ
 _SETS = {
     row.split(":")[0]: frozenset(row.split(":")[1].split())
     for row in re.sub(r"\n    ", " ", _FUNCTION_WORDS).strip().splitlines()
+}
+_CODES = {
+    word: tuple(code for code, known in _SETS.items() if word in known) for known in _SETS.values() for word in known
 }
 _SCRIPTS = (
     ("ru", "\u0400-\u04ff"), ("el", "\u0370-\u03ff"), ("he", "\u0590-\u05ff"), ("ar", "\u0600-\u06ff\u0750-\u077f"),
@@ -73,7 +75,9 @@ def _script(sample: str, letters: int) -> str:
 
 
 def _by_function_words(words: list[str]) -> str:
-    bag = Counter(words)
-    hits = {code: sum(n for word, n in bag.items() if word in known) for code, known in _SETS.items()}
+    hits = dict.fromkeys(_SETS, 0)
+    for codes in filter(None, map(_CODES.get, words)):
+        for code in codes:
+            hits[code] += 1
     best = max(hits, key=lambda code: hits[code])
     return best if hits[best] >= 2 and hits[best] > 1.2 * hits["en"] else "en"

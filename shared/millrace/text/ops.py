@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import ahocorasick_rs
@@ -30,7 +30,7 @@ FINITE = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Scene:
     """One block as an operation sees it; `spans` are its sentences."""
 
@@ -115,6 +115,25 @@ _LIST = re.compile(
 )
 
 
+_JOINT = re.compile(r" (?:and|or)(?= [a-z])")
+
+
+def _lists(masked: str) -> Iterator[re.Match[str]]:
+    """`_LIST.finditer(masked)`, tried only where a list can stand: from two words before an "and" or "or" to one after."""
+    at = 0
+    for joint in _JOINT.finditer(masked):
+        if joint.start() < at:
+            continue
+        one = masked.rfind(" ", at, joint.start())
+        first = masked.rfind(" ", at, one) if one > at else at
+        end = masked.find(" ", joint.end() + 1)
+        near = _LIST.search(masked, max(at, first), len(masked) if end < 0 else end)
+        match = _LIST.match(masked, near.start()) if near else None
+        if match is not None:
+            yield match
+            at = match.end()
+
+
 @functools.cache
 def _classes() -> dict[str, int]:
     return {word: n for n, words in enumerate(lexicon()["synonyms"]["classes"]) for word in words.split()}
@@ -126,7 +145,7 @@ def synonym_list(scene: Scene, rule: Rule) -> list[Edit]:
         return []
     known = _classes()
     edits: list[Edit] = []
-    for match in _LIST.finditer(scene.masked):
+    for match in _lists(scene.masked):
         one, two, joint, three = match.groups()
         if joint != "and" or scene.masked[max(0, match.start() - 2) : match.start()] == ", ":
             continue

@@ -74,7 +74,7 @@ def score(text: str) -> dict[str, float]:
         return dict.fromkeys((*_measures([""], [""], 0), "ai_likeness"), 0.0)
     found = cliches(text)
     measures = _measures(words, sentences, found)
-    measures["ai_likeness"] = _likeness(_habits(words, sentences, text, found))
+    measures["ai_likeness"] = _likeness(_habits(words, sentences, text, found, measures["burstiness"]))
     return {name: round(value, 4) for name, value in measures.items()}
 
 
@@ -134,10 +134,12 @@ def habits(text: str) -> tuple[float, ...]:
     """The seven habits, each scaled to about 0 to 2, in the order of HABITS."""
     words = WORD.findall(text)
     sentences = [s for s in split(text) if WORD.search(s)]
-    return _habits(words, sentences, text, cliches(text)) if words and sentences else (0.0,) * len(HABITS)
+    if not words or not sentences:
+        return (0.0,) * len(HABITS)
+    return _habits(words, sentences, text, cliches(text), _burstiness(sentences))
 
 
-def _habits(words: list[str], sentences: list[str], text: str, found: int) -> tuple[float, ...]:
+def _habits(words: list[str], sentences: list[str], text: str, found: int, uneven: float) -> tuple[float, ...]:
     n, count = len(words), len(sentences)
     return (
         min(3.0, 100 * found / n / 5),
@@ -145,7 +147,7 @@ def _habits(words: list[str], sentences: list[str], text: str, found: int) -> tu
         4 * len(_TRIPLE.findall(text)) / count,
         min(3.0, 5 * len(_DASH.findall(text)) / count),
         5 * sum(syllables(w) > 2 for w in words) / n,
-        1 - min(1.0, _burstiness(sentences)),
+        1 - min(1.0, uneven),
         min(3.0, 10 * len(_VOICE.findall(text)) / n),
     )
 
