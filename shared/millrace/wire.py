@@ -237,15 +237,23 @@ class Wire:
 
 
 def _asked(connection: _Connection, path: str, body: bytes, headers: Mapping[str, str]) -> Reply:
-    # One header block and one write; `request` would add headers of its own and may write twice.
-    connection.putrequest("POST", path, skip_accept_encoding=True)
-    connection.putheader("accept-encoding", "identity")  # a compressed bomb would pass the limit on the wire
-    connection.putheader("content-length", str(len(body)))
-    for name, value in headers.items():
-        connection.putheader(name, value)
-    connection.endheaders(body)
-    response = connection.getresponse()
-    content = _read(response)
+    # A compressed bomb would pass the limit on the wire, so no reply is compressed.
+    told = {"host": connection.target.netloc, "accept-encoding": "identity", "content-length": str(len(body)), **headers}
+    lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in told.items())]
+    if any("\r" in line or "\n" in line for line in lines):
+        raise ValueError("a header holds a line end")
+    if connection.sock is None:
+        connection.connect()
+    # In one write: http.client's own would be two, and two packets.
+    connection.sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
+    response = HTTPResponse(connection.sock, method="POST")
+    try:
+        response.begin()
+        content = _read(response)
+        if response.will_close:
+            connection.close()
+    finally:
+        response.close()
     return Reply(response.status, {name.lower(): value for name, value in response.getheaders()}, content)
 
 
