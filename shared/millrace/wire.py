@@ -238,7 +238,12 @@ class Wire:
 
 def _asked(connection: _Connection, path: str, body: bytes, headers: Mapping[str, str]) -> Reply:
     # A compressed bomb would pass the limit on the wire, so no reply is compressed.
-    told = {"host": connection.target.netloc, "accept-encoding": "identity", "content-length": str(len(body)), **headers}
+    told = {
+        "host": connection.target.netloc,
+        "accept-encoding": "identity",
+        "content-length": str(len(body)),
+        **headers,
+    }
     lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in told.items())]
     if any("\r" in line or "\n" in line for line in lines):
         raise ValueError("a header holds a line end")

@@ -119,7 +119,7 @@ _JOINT = re.compile(r" (?:and|or)(?= [a-z])")
 
 
 def _lists(masked: str) -> Iterator[re.Match[str]]:
-    """`_LIST.finditer(masked)`, tried only where a list can stand: from two words before an "and" or "or" to one after."""
+    """`_LIST.finditer(masked)`, tried only where a list can stand: two words before an "and" or "or" to one after."""
     at = 0
     for joint in _JOINT.finditer(masked):
         if joint.start() < at:

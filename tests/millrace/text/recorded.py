@@ -20,7 +20,7 @@ from tests.millrace.text.samples import AI_TEXTS, HUMAN_TEXTS
 FILE = Path(__file__).with_name("recorded.json")
 _ODD = (
     "Über 3 servers — and “quoted” text, and fast, quick and speedy work or play and rest, and more and more.",
-    "# Title\n\n- a, b, and c\n- clear and concise or plain and simple\n\n```\nutilize\n```\n\n> leverage\n\nI utilize it.",
+    "# Title\n\n- a, b, and c\n- clear and concise or plain and simple\n\n```\nutilize\n```\n\n> leverage\n\nI use it.",
     "It was written by our team. It is fast. It is cheap. We do not utilize it, and it's not only good but also fun!",
     "The the colour of our organization, organisation and color is very very robust, resilient, and robust.",
     "Wir nutzen das und die der nicht. Moreover, we leverage it.\r\n\r\nAt the end of the day — it works — really.",
@@ -43,7 +43,7 @@ def _families() -> list[str]:
 
 
 def answers() -> dict[str, list[str]]:
-    """Hashes: by strength and tone of each text's rewrite, then of its scores and of what it does not keep of others."""
+    """Hashes: by strength and tone of each rewrite, then of the scores and of what a text does not keep of another."""
     known = texts()
     found = {
         f"{strength} {tone}": [_mark(rewrite(text, strength, tone)) for text in known]
