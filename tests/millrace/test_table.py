@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
@@ -11,7 +12,7 @@ from boto3.dynamodb.types import TypeSerializer
 from hypothesis import given
 from hypothesis import strategies as st
 from millrace.errors import Conflict, InvalidInput, MillraceError, Throttled, Unavailable
-from millrace.table import Table, Write, _to_decimal, decode, encode
+from millrace.table import _LARGEST, _SMALLEST, Table, Write, decode, encode
 
 from tests.fakes import FAULTS, FakeDynamo, Fault, Faulty, Plan, client_error, examples
 
@@ -285,6 +286,18 @@ ANYTHING = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4) | st.tuples(inner),
     max_leaves=12,
 )
+
+
+def _to_decimal(value: Any) -> Any:
+    """Floats by their shortest text, as boto3 wants them; what no number is is left out."""
+    if isinstance(value, float):
+        if not math.isfinite(value) or abs(value) > _LARGEST:
+            return None
+        return Decimal(repr(value if abs(value) > _SMALLEST else 0.0))
+    if isinstance(value, dict):
+        plain = ((k, _to_decimal(v)) for k, v in value.items())
+        return {k: v for k, v in plain if v is not None}
+    return [_to_decimal(v) for v in value] if isinstance(value, (list, tuple)) else value
 
 
 def _as_boto3_writes(item: dict[str, Any]) -> dict[str, Any]:
