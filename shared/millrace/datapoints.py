@@ -25,7 +25,8 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 _VALIDATION_FROM, _TEST_FROM = 80, 90  # percent of the hash space: 80 train, 10 validation, 10 test
 
 
-_SELDOM = ("rejected", "context", "consent", "masked")
+_SELDOM: dict[str, Any] = {"rejected": None, "context": (), "consent": "", "masked": {}}
+"""What only some points have, and what stands for not having it."""
 
 
 class Origin(StrEnum):
@@ -48,9 +49,6 @@ class Turn:
 
     role: str
     text: str
-
-
-_NOTHING: tuple[Any, ...] = (None, (), "", {})
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ class DataPoint:
         """Plain values. What only some points have is there where the point has it."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         values["context"] = tuple({"role": turn.role, "text": turn.text} for turn in self.context)
-        return {name: value for name, value in values.items() if name not in _SELDOM or value not in _NOTHING}
+        return {name: value for name, value in values.items() if name not in _SELDOM or value != _SELDOM[name]}
 
     @classmethod
     def from_item(cls, item: dict[str, Any]) -> DataPoint:
