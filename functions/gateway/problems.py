@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from millrace.errors import MillraceError, NotFound, ProviderRefused, Unavailable, Unfaithful
+from millrace.errors import MillraceError, NotFound, OverBudget, ProviderRefused, Unavailable, Unfaithful
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -44,6 +44,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     409: _documented(409, "The thing is in a state that forbids this"),
     413: _documented(413, "Over a stated limit"),
     422: _documented(422, "Input that can never work, or an unfaithful rewrite"),
+    429: _documented(429, "The day's budget has no room for this call"),
     503: _documented(503, "A dependency does not answer; try again"),
 }
 
@@ -125,7 +126,7 @@ def _ours(request: Request, error: Exception) -> JSONResponse:
     told = problem(error)
     more = {"draft": told.draft, "violations": told.violations} if told.draft is not None else {}
     reply = answer(path, told.status, error.code, told.title, told.detail, **more)
-    if isinstance(error, ProviderRefused):
+    if isinstance(error, (ProviderRefused, OverBudget)):
         reply.headers["x-should-retry"] = "false"  # what OpenAI's clients listen to: only a person can mend this
     return reply
 

@@ -15,7 +15,7 @@ from typing import Any
 from .bandit import Observation, Purse, State, reward_of
 from .catalogue import RULES, Entry
 from .complexity import quality_of
-from .errors import Abandoned, Forbidden, MillraceError, Unavailable
+from .errors import Abandoned, MillraceError, OverBudget, Unavailable
 from .learning import Learning
 from .prices import charge
 from .providers import Completion
@@ -74,7 +74,7 @@ class Account:
         return self.ranking(text).order(self.state, self.purse, self.books.draw())
 
     def call(self, entry: Entry, text: str, work: Callable[[], Completion]) -> Completion:
-        """`work` under a hold. Forbidden where the day's budget has no room for it."""
+        """`work` under a hold. OverBudget where the day's budget has no room for it."""
         hold = self._hold(entry, text)
         try:
             completion = work()
@@ -98,7 +98,7 @@ class Account:
             reward=reward_of(quality, latency_s, self.books.deadline_s),
             at=time.time(),
             forecast_usd=ranking.forecast_usd(entry),
-            cost_usd=_cost_usd(entry, completion),
+            cost_usd=cost_usd(entry, completion),
             allowance_usd=self.purse.allowance_usd if self.purse else None,
         )
         self.taught[entry.id] = seen
@@ -111,45 +111,45 @@ class Account:
 
     def _hold(self, entry: Entry, text: str) -> Hold | None:
         """None where a free call cannot be counted just now."""
-        tokens_in, tokens_out = self.ranking(text).tokens if _paid(entry) else (0, 0)
-        most = ceiling_usd(entry, tokens_in, ROOM * tokens_out) if _paid(entry) else 0.0
+        tokens_in, tokens_out = self.ranking(text).tokens if paid(entry) else (0, 0)
+        most = ceiling_usd(entry, tokens_in, ROOM * tokens_out) if paid(entry) else 0.0
         try:
             hold = self.books.usage.reserve(self.tenant, most)
         except MillraceError as error:
-            if _paid(entry):
+            if paid(entry):
                 raise Unavailable(f"{entry.id} was passed over: its cost could not be reserved.") from error
             return None
         if hold is None:
-            raise Forbidden(f"{entry.id} was passed over: the day's budget has no room for it.")
+            raise OverBudget(f"{entry.id} was passed over: the day's budget has no room for it.")
         return hold
 
     def _settle(self, hold: Hold, entry: Entry, text: str, completion: Completion) -> None:
         tokens = (completion.input_tokens, completion.output_tokens)
         if entry.id == RULES.id:
             tokens = (len(text) // CHARACTERS_PER_TOKEN + 1, len(completion.text) // CHARACTERS_PER_TOKEN + 1)
-        spent = Spent(entry.id, _cost_usd(entry, completion), *tokens)
-        _quietly(lambda: self.books.usage.settle(hold, spent))
+        spent = Spent(entry.id, cost_usd(entry, completion), *tokens)
+        quietly(lambda: self.books.usage.settle(hold, spent))
 
     def _close(self, hold: Hold | None, entry: Entry, text: str, error: MillraceError) -> None:
         """A call that timed out or was left may be billed all the same; one that was refused is not."""
         if hold is None:
             return
-        if _paid(entry) and type(error) in (Unavailable, Abandoned):
+        if paid(entry) and type(error) in (Unavailable, Abandoned):
             forecast = self.ranking(text).forecast_usd(entry)
-            _quietly(lambda: self.books.usage.settle(hold, Spent(entry.id, forecast, failed=True)))
+            quietly(lambda: self.books.usage.settle(hold, Spent(entry.id, forecast, failed=True)))
             return
-        _quietly(lambda: self.books.usage.release(hold, entry.id))
+        quietly(lambda: self.books.usage.release(hold, entry.id))
 
 
-def _paid(entry: Entry) -> bool:
+def paid(entry: Entry) -> bool:
     return bool(entry.input_usd or entry.output_usd)
 
 
-def _cost_usd(entry: Entry, completion: Completion) -> float:
-    return charge(entry, completion).cost_usd if _paid(entry) else 0.0
+def cost_usd(entry: Entry, completion: Completion) -> float:
+    return charge(entry, completion).cost_usd if paid(entry) else 0.0
 
 
-def _quietly(write: Callable[[], object]) -> None:
+def quietly(write: Callable[[], object]) -> None:
     """The answer is there: a book that cannot be written keeps its hold until it lapses, and nobody waits."""
     try:
         write()

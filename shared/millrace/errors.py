@@ -51,6 +51,13 @@ class Forbidden(MillraceError):
     code = "forbidden"
 
 
+class OverBudget(Forbidden):
+    """The day's budget has no room for this call; tomorrow it has, or after an operator raised it."""
+
+    status = 429
+    code = "insufficient_quota"
+
+
 class Unfaithful(MillraceError):
     """A rewrite by the model that was asked for failed verification; carries the draft and what it broke."""
 

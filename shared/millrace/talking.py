@@ -1,7 +1,8 @@
 """The use-case: a conversation with one model of the catalogue, asked for by its id. AWS: through what it is handed.
 
 Nobody else answers in its place and nothing is verified or captured: this is the model as it is, under the same
-breaker, retries, deadline and prices as a rewrite.
+breaker, retries, deadline, prices and budget as a rewrite. A stream is charged for what was said, also where its
+reader leaves.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from .humanize import within
 from .providers import Completion, Talk
 from .providers.counting import estimate
 from .routing import choose
+from .tabs import tab
 from .tenants import Tenant
+from .usage import Usage
 
 MOST_CHARACTERS = 1_000_000
 """Of a conversation; a quarter of a million tokens, and well under what one request may weigh."""
@@ -39,21 +42,39 @@ class Talking:
     calls: Calls
     obstacle: Callable[[Entry], str | None] = lambda entry: None
     """Why a model cannot be called at all: no key, shut down."""
+    usage: Usage | None = None
+    """Budgets; without it none is kept."""
 
     def talk(self, tenant: Tenant, model: str, talk: Talk) -> Reply:
-        """NotFound, Forbidden, or Unavailable where the model does not answer."""
+        """NotFound, Forbidden, OverBudget, or Unavailable where the model does not answer."""
         entry, until = self._begin(tenant, model, talk)
+        with tab(self.usage, tenant, entry, talk) as held:
 
-        def ask(left_s: float) -> Completion:
-            return within(left_s, lambda: providers.chat(entry, talk, left_s), entry.id)
+            def ask(left_s: float) -> Completion:
+                return within(left_s, lambda: providers.chat(entry, held.talk, left_s), entry.id)
 
-        return _priced(entry, self.calls.make(entry, until, ask))
+            completion = self.calls.make(entry, until, ask)
+            held.settle(completion)
+        return _priced(entry, completion)
 
     def stream(self, tenant: Tenant, model: str, talk: Talk) -> Iterator[str | Reply]:
         """Pieces of text as they come, then the Reply. The first `next` raises what `talk` would."""
         entry, until = self._begin(tenant, model, talk)
-        for piece in self.calls.stream(entry, lambda: providers.stream(entry, talk, until - time.monotonic())):
-            yield _priced(entry, piece) if isinstance(piece, Completion) else piece
+        said: list[str] = []
+        with tab(self.usage, tenant, entry, talk) as held:
+            try:
+                for piece in self.calls.stream(
+                    entry, lambda: providers.stream(entry, held.talk, until - time.monotonic())
+                ):
+                    if isinstance(piece, Completion):
+                        held.settle(piece)
+                        yield _priced(entry, piece)
+                    else:
+                        said.append(piece)
+                        yield piece
+            except BaseException as error:  # GeneratorExit too: the reader has left
+                held.left(error, "".join(said))
+                raise
 
     def _begin(self, tenant: Tenant, model: str, talk: Talk) -> tuple[Entry, float]:
         until = time.monotonic() + self.deadline_s

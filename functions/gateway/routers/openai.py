@@ -31,7 +31,7 @@ from pydantic import BaseModel, Field, StrictBool, StrictFloat, StrictInt
 
 from functions import parts
 from functions.gateway import problems
-from functions.gateway.answering import calls, humanizer, obstacle
+from functions.gateway.answering import books, calls, humanizer, obstacle
 from functions.gateway.caller import Caller, Editor
 from functions.gateway.shapes import settings
 from functions.observability import logger
@@ -134,7 +134,7 @@ class Models(BaseModel):
 
 @cache
 def talking() -> Talking:
-    return Talking(parts.catalogue(settings), settings.deadline_s, calls(), obstacle)
+    return Talking(parts.catalogue(settings), settings.deadline_s, calls(), obstacle, books().usage)
 
 
 @router.post(
