@@ -45,7 +45,7 @@ def explain(stack: Millrace) -> None:
     )
     for function in stack.functions.made.values():
         _acknowledge(function, _of_function(stack, function.dead_letter_queue is not None))
-    for scope in (stack.gateway, stack.ingestion, stack.training, stack.monitoring, stack.serving):
+    for scope in (stack.gateway, stack.humanizing, stack.ingestion, stack.training, stack.monitoring, stack.serving):
         _acknowledge(scope, [(f"AwsSolutions-IAM5[Resource::{name}]", why) for name, why in _wildcards(stack)])
 
 

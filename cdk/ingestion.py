@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from aws_cdk import Duration, aws_cloudwatch, aws_events, aws_events_targets, aws_lambda_event_sources, aws_sqs
+from aws_cdk import Duration, aws_events, aws_events_targets
 from constructs import Construct
 from millrace import settings
 from millrace.contract import DROP_PREFIX
 
 from .code import Functions
 from .corpus import Corpus
+from .queueing import Watched
 from .stage import Stage
 
 INGEST_TIMEOUT_S = 300
@@ -16,21 +17,14 @@ TRIES = 5
 
 
 class Ingestion(Construct):
-    """Bucket -> EventBridge -> queue -> function; one failed record of a batch comes back alone."""
+    """Bucket -> EventBridge -> queue -> function."""
 
     def __init__(
         self, scope: Construct, id: str, functions: Functions, stage: Stage, corpus: Corpus, ingest: settings.Ingest
     ) -> None:
         super().__init__(scope, id)
-        self.dead_letters = self._queue("DeadLetters", corpus, retention=Duration.days(14))
-        self.queue = self._queue(
-            "Queue",
-            corpus,
-            retention=Duration.days(4),
-            # AWS's advice: six times the function's timeout, so that no message is seen twice while it is worked on.
-            visibility=Duration.seconds(6 * INGEST_TIMEOUT_S),
-            dead_letters=aws_sqs.DeadLetterQueue(max_receive_count=TRIES, queue=self.dead_letters),
-        )
+        # AWS's advice: six times the function's timeout, so that no message is seen twice while it is worked on.
+        self.watched = Watched.of(self, corpus, 6 * INGEST_TIMEOUT_S, TRIES, "dropped file")
         self.function = functions.function(
             self,
             "ingest",
@@ -40,33 +34,8 @@ class Ingestion(Construct):
             memory_mb=1769,
             temporary_mb=1024,
         )
-        self.function.add_event_source(
-            aws_lambda_event_sources.SqsEventSource(
-                self.queue, batch_size=5, report_batch_item_failures=True, max_concurrency=stage.ingest_concurrency
-            )
-        )
+        self.watched.feed(self.function, batch_size=5, at_once=stage.ingest_concurrency)
         self._listen(corpus)
-        self.alarms = self._alarms()
-
-    def _queue(
-        self,
-        id: str,
-        corpus: Corpus,
-        *,
-        retention: Duration,
-        visibility: Duration | None = None,
-        dead_letters: aws_sqs.DeadLetterQueue | None = None,
-    ) -> aws_sqs.Queue:
-        return aws_sqs.Queue(
-            self,
-            id,
-            encryption=aws_sqs.QueueEncryption.KMS,
-            encryption_master_key=corpus.fixed_key,
-            enforce_ssl=True,
-            retention_period=retention,
-            visibility_timeout=visibility,
-            dead_letter_queue=dead_letters,
-        )
 
     def _listen(self, corpus: Corpus) -> None:
         aws_events.Rule(
@@ -80,32 +49,10 @@ class Ingestion(Construct):
             ),
             targets=[
                 aws_events_targets.SqsQueue(
-                    self.queue, dead_letter_queue=self.dead_letters, retry_attempts=20, max_event_age=Duration.hours(6)
+                    self.watched.queue,
+                    dead_letter_queue=self.watched.dead_letters,
+                    retry_attempts=20,
+                    max_event_age=Duration.hours(6),
                 )
             ],
         )
-
-    def _alarms(self) -> list[aws_cloudwatch.Alarm]:
-        depth = self.dead_letters.metric_approximate_number_of_messages_visible(
-            statistic="Maximum", period=Duration.minutes(1)
-        )
-        age = self.queue.metric_approximate_age_of_oldest_message(statistic="Maximum", period=Duration.minutes(5))
-        return [
-            depth.create_alarm(
-                self,
-                "DeadLettersAlarm",
-                alarm_description="A dropped file could not be collected after every try; its event lies in the queue.",
-                threshold=1,
-                evaluation_periods=1,
-                comparison_operator=aws_cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-                treat_missing_data=aws_cloudwatch.TreatMissingData.NOT_BREACHING,
-            ),
-            age.create_alarm(
-                self,
-                "BacklogAlarm",
-                alarm_description="Dropped files have waited for more than half an hour.",
-                threshold=1800,
-                evaluation_periods=1,
-                treat_missing_data=aws_cloudwatch.TreatMissingData.NOT_BREACHING,
-            ),
-        ]

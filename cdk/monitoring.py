@@ -24,7 +24,7 @@ from millrace import settings
 from .code import Functions
 from .corpus import Corpus
 from .gateway import Gateway
-from .ingestion import Ingestion
+from .queueing import Watched
 from .stage import Stage
 from .training import Training
 
@@ -100,10 +100,10 @@ class Monitoring(Construct):
             )
         return topic
 
-    def watch(self, functions: Functions, gateway: Gateway, ingestion: Ingestion, training: Training) -> None:
+    def watch(self, functions: Functions, gateway: Gateway, queues: Iterable[Watched], training: Training) -> None:
         """Alarms on everything that fails silently otherwise, the dashboard and the budget."""
         alarms = [
-            *ingestion.alarms,
+            *(alarm for watched in queues for alarm in watched.alarms),
             *(alarm for name, function in functions.made.items() for alarm in self._of_function(name, function)),
             self._alarm(
                 "failed-events",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from aws_cdk import ArnFormat, CfnOutput, SecretValue, Stack, aws_iam, aws_lambda, aws_secretsmanager
@@ -13,6 +14,7 @@ from millrace.contract import DROP_PREFIX, TENANTS_PREFIX
 from .code import Functions
 from .corpus import Corpus
 from .gateway import Gateway
+from .humanizing import Humanizing
 from .images import Images
 from .ingestion import Ingestion
 from .monitoring import TRAINING_LOG, Monitoring
@@ -52,11 +54,13 @@ class Millrace(Stack):
         self.cursor_key = self._cursor_key()
         self.serving = Serving(self, "Serving", stage)
         self.images = Images(self, "Images")
+        self.humanizing = Humanizing(self, "Humanizing", self.functions, stage, self.corpus, self._of_rewrite)
         self.gateway = Gateway(self, "Gateway", self.functions, stage, self._of_gateway(), self._of_storage())
         self.ingestion = Ingestion(self, "Ingestion", self.functions, stage, self.corpus, self._of_ingest())
         self.training = Training(self, "Training", self.functions, stage, self._of_steps(), self.serving.role)
         self.monitoring = Monitoring(self, "Monitoring", self.functions, stage, self.corpus, self._of_training())
-        self.monitoring.watch(self.functions, self.gateway, self.ingestion, self.training)
+        queues = (self.ingestion.watched, self.humanizing.watched)
+        self.monitoring.watch(self.functions, self.gateway, queues, self.training)
         self._grant()
         self._tell()
 
@@ -90,6 +94,12 @@ class Millrace(Stack):
             drop_bucket=self.corpus.drops.bucket_name,
             provider_secret=self._provider_secret_name,
             cursor_secret=self._cursor_secret_name,
+            rewrite_queue=self.humanizing.watched.queue.queue_url,
+        )
+
+    def _of_rewrite(self, queue_url: str) -> settings.Rewrite:
+        return settings.Rewrite(
+            **asdict(self._of_storage()), provider_secret=self._provider_secret_name, rewrite_queue=queue_url
         )
 
     def _of_steps(self) -> settings.Steps:
@@ -146,7 +156,9 @@ class Millrace(Stack):
             _may(function, USE_KEY, [corpus.key.key_arn])
         _may(self.gateway.authorizer, READ_ITEMS, table)
         _may(self.monitoring.progress, READ_ITEMS + WRITE_ITEMS, table)
-        for function in (self.gateway.function, self.ingestion.function, self.monitoring.monitor, *steps.values()):
+        rewrite = self.humanizing.function
+        writers = (self.gateway.function, rewrite, self.ingestion.function, self.monitoring.monitor, *steps.values())
+        for function in writers:
             _may(function, READ_ITEMS + WRITE_ITEMS, table)
             _may(function, READ_OBJECTS + WRITE_OBJECTS, [tenants])
             # Without it S3 says "forbidden" where an object is missing.
@@ -157,6 +169,9 @@ class Millrace(Stack):
         _may(self.ingestion.function, ["s3:ListBucket"], [corpus.drops.bucket_arn])
         secrets = [self.provider_keys.secret_arn, self.cursor_key.secret_arn]
         _may(self.gateway.function, ["secretsmanager:GetSecretValue"], secrets)
+        _may(rewrite, ["secretsmanager:GetSecretValue"], [self.provider_keys.secret_arn])
+        for function in (self.gateway.function, rewrite):
+            _may(function, ["sqs:SendMessage"], [self.humanizing.watched.queue.queue_arn])
         self._grant_jobs()
         self._grant_machine()
         self._grant_containers(tenants, base)
@@ -179,7 +194,8 @@ class Millrace(Stack):
         for function in (self.gateway.function, self.monitoring.monitor, self.training.steps["conclude"]):
             _may(function, ["states:DescribeExecution", "states:StopExecution"], [executions])
             _may(function, ["sagemaker:StopTrainingJob"], self.serving.training_jobs())
-        _may(self.gateway.function, ["sagemaker:InvokeEndpoint"], arns("endpoint"))
+        for function in (self.gateway.function, self.humanizing.function):
+            _may(function, ["sagemaker:InvokeEndpoint"], arns("endpoint"))
         deploys = self.training.steps["deploy"]
         _may(deploys, ["sagemaker:CreateModel"], arns("model"))
         _may(deploys, ["sagemaker:CreateEndpointConfig"], arns("endpoint-config"))

@@ -37,6 +37,8 @@ class Stage:
     requests_per_s: int = 50
     request_burst: int = 100
     ingest_concurrency: int = 5
+    rewrite_concurrency: int = 2
+    """Jobs that are worked on at a time; the others wait in the queue."""
     reserved_concurrency: Mapping[str, int] = field(default_factory=dict)
     """Function name -> share of the account's concurrency that it alone may use, and no more than that."""
 
@@ -82,10 +84,12 @@ STAGES: Mapping[str, Stage] = {
         requests_per_s=200,
         request_burst=400,
         ingest_concurrency=20,
+        rewrite_concurrency=10,
         reserved_concurrency={
             "gateway": 100,
             "authorize": 100,
             "ingest": 20,
+            "rewrite": 10,
             "progress": 20,
             "monitor": 2,
             **dict.fromkeys(("plan", "gate", "register", "deploy", "conclude"), 10),

@@ -12,9 +12,11 @@ from millrace.datapolicy import Policies
 from millrace.deployment import Deployment
 from millrace.intake import Intake
 from millrace.jobs import Jobs
+from millrace.queues import Queue
 from millrace.registry import Registry
+from millrace.rewrites import Rewrites
 from millrace.serving import Serving
-from millrace.settings import Steps, Storage
+from millrace.settings import Gateway, Rewrite, Steps, Storage
 from millrace.settings import Training as TrainingSettings
 from millrace.table import Table
 from millrace.training import Pipeline, Training
@@ -57,6 +59,10 @@ def catalogue(settings: Storage) -> Catalogue:
 
 def intake(settings: Storage) -> Intake:
     return Intake(table(settings), corpus(settings), store(settings), aws.s3())
+
+
+def rewrites(settings: Gateway | Rewrite) -> Rewrites:
+    return Rewrites(table(settings), store(settings), Queue(aws.sqs(), settings.rewrite_queue))
 
 
 def pipeline(settings: Steps) -> Pipeline:

@@ -26,6 +26,7 @@ ENVIRONMENT = {
     "MILLRACE_TRAIN_MACHINE": "arn:aws:states:us-east-1:123456789012:stateMachine:train",
     "MILLRACE_TRAIN_THRESHOLD": "60",
     "MILLRACE_PROVIDER_SECRET": "millrace-test-providers",
+    "MILLRACE_REWRITE_QUEUE": "https://sqs.us-east-1.amazonaws.com/123456789012/millrace-test-rewrites",
     "MILLRACE_CURSOR_SECRET": "millrace-test-cursors",
     "MILLRACE_IMAGES": '{"lora": "lora:1", "gguf": "gguf:1", "serve": "serve:1"}',
     "MILLRACE_TRAINING_ROLE": "arn:aws:iam::123456789012:role/containers",
@@ -130,6 +131,7 @@ def _make(environment: dict[str, str]) -> None:
             }
         ],
     )
+    aws.sqs().create_queue(QueueName=environment["MILLRACE_REWRITE_QUEUE"].rsplit("/", 1)[1])
     s3 = aws.s3()
     for name in ("MILLRACE_DATA_BUCKET", "MILLRACE_DROP_BUCKET"):
         s3.create_bucket(Bucket=environment[name])

@@ -38,6 +38,7 @@ ENV = {
     "MILLRACE_DROP_BUCKET": "millrace-test-drops",
     "MILLRACE_TRAIN_MACHINE": "arn:aws:states:us-east-1:123456789012:stateMachine:train",
     "MILLRACE_PROVIDER_SECRET": "millrace-test-keys",
+    "MILLRACE_REWRITE_QUEUE": "https://sqs.us-east-1.amazonaws.com/123456789012/millrace-test-rewrites",
     "MILLRACE_CURSOR_SECRET": "millrace-test-cursors",
 }
 PUBLIC = ("/", "/openapi.json", "/docs", "/api/system/health")
@@ -135,6 +136,7 @@ def _stand_up(settings: Any) -> str:
             }
         ],
     )
+    boto3.client("sqs").create_queue(QueueName=settings.rewrite_queue.rsplit("/", 1)[1])
     s3 = boto3.client("s3")
     for bucket in (settings.data_bucket, settings.drop_bucket):
         s3.create_bucket(Bucket=bucket)

@@ -1,22 +1,19 @@
-"""The humanizer, put together once per process: the catalogue, breakers that all processes share, and what stands."""
+"""The humanizer of the gateway: under its deadline."""
 
 from __future__ import annotations
 
 from functools import cache
 
-from millrace import clock, lifecycle, providers
 from millrace.books import Books
-from millrace.breakers import Breakers
 from millrace.calls import Calls
-from millrace.catalogue import Catalogue, Entry
-from millrace.errors import MillraceError
+from millrace.catalogue import Catalogue
 from millrace.humanize import Humanizer
-from millrace.learning import Learning
-from millrace.usage import Usage
 
-from functions import parts
+from functions import answering, parts
+from functions.answering import obstacle
 from functions.gateway.shapes import settings
-from functions.observability import logger
+
+__all__ = ["books", "calls", "catalogue", "humanizer", "obstacle"]
 
 FRESH_S = 2.0
 """How long a process knows the catalogue without looking again, as the breakers and the budgets."""
@@ -24,20 +21,12 @@ FRESH_S = 2.0
 
 @cache
 def calls() -> Calls:
-    return Calls(Breakers(parts.table(settings)))
-
-
-def obstacle(entry: Entry) -> str | None:
-    """Why a model cannot be called at all just now."""
-    if not lifecycle.standing(entry, clock.now().date()):
-        return f"{entry.id} was shut down on {entry.shutdown}."
-    return providers.obstacle(entry)
+    return answering.calls(settings)
 
 
 @cache
 def books() -> Books:
-    table = parts.table(settings)
-    return Books(Usage(table), Learning(table), settings.deadline_s)
+    return answering.books(settings, settings.deadline_s)
 
 
 @cache
@@ -48,16 +37,4 @@ def catalogue() -> Catalogue:
 
 @cache
 def humanizer() -> Humanizer:
-    return Humanizer(
-        catalogue(),
-        parts.corpus(settings),
-        settings.deadline_s,
-        on_lost_capture=_lost,
-        calls=calls(),
-        obstacle=obstacle,
-        books=books(),
-    )
-
-
-def _lost(error: MillraceError) -> None:
-    logger.warning("answer not captured", reason=str(error))
+    return answering.humanizer(settings, catalogue(), calls(), books())

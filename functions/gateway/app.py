@@ -14,6 +14,7 @@ from functions.gateway.routers import (
     humanize,
     models,
     openai,
+    rewrites,
     routing_state,
     strategies,
     system,
@@ -34,6 +35,7 @@ app = FastAPI(
 for router in (
     humanize,
     batch,
+    rewrites,
     voices,
     feedback,
     training_data,

@@ -5,13 +5,14 @@ Below /v1 they have OpenAI's shape instead, so that its clients raise what their
 
 from __future__ import annotations
 
+import math
 import traceback
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from millrace.errors import MillraceError, NotFound, OverBudget, ProviderRefused, Unavailable, Unfaithful
+from millrace.errors import MillraceError, NotFound, OverBudget, ProviderRefused, told
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -79,7 +80,7 @@ def openai_error(status: int, code: str, detail: str, param: str | None = None, 
 
 
 def install(app: FastAPI) -> None:
-    app.add_exception_handler(MillraceError, _ours)
+    app.add_exception_handler(MillraceError, ours)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_middleware(Border)
@@ -107,25 +108,19 @@ def answer(path: str, status: int, code: str, title: str, detail: str, **more: A
 
 
 def problem(error: MillraceError) -> Problem:
-    """What a caller hears of an error of ours; what is our fault keeps its details to itself."""
-    title = (type(error).__doc__ or type(error).__name__).split(";")[0].split(".")[0]
-    if error.status >= 500 and not isinstance(error, Unavailable):
-        title, detail = "Internal error", "Something went wrong on our side; it is logged."
-        return Problem(type=f"/problems/{error.code}", title=title, status=error.status, detail=detail)
-    told = Problem(type=f"/problems/{error.code}", title=title, status=error.status, detail=str(error))
-    if isinstance(error, Unfaithful):
-        told = told.model_copy(update={"draft": error.draft, "violations": error.violations})
-    return told
+    return Problem(**told(error))
 
 
-def _ours(request: Request, error: Exception) -> JSONResponse:
+def ours(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, MillraceError)  # noqa: S101 - registered for this class alone
     path = request.url.path
     if error.status >= 500:
         logger.warning("request failed", error=type(error).__name__, reason=str(error), path=path)
-    told = problem(error)
-    more = {"draft": told.draft, "violations": told.violations} if told.draft is not None else {}
-    reply = answer(path, told.status, error.code, told.title, told.detail, **more)
+    found = told(error)
+    more = {name: found[name] for name in ("draft", "violations") if name in found}
+    reply = answer(path, error.status, error.code, found["title"], found["detail"], **more)
+    if (wait_s := getattr(error, "retry_after_s", None)) is not None:
+        reply.headers["Retry-After"] = str(max(1, math.ceil(wait_s)))
     if isinstance(error, (ProviderRefused, OverBudget)):
         reply.headers["x-should-retry"] = "false"  # what OpenAI's clients listen to: only a person can mend this
     return reply
@@ -133,19 +128,19 @@ def _ours(request: Request, error: Exception) -> JSONResponse:
 
 def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class alone
-    told = "; ".join(f"{'.'.join(map(str, e['loc'][1:])) or 'body'}: {e['msg']}" for e in error.errors()[:10])
+    faults = "; ".join(f"{'.'.join(map(str, e['loc'][1:])) or 'body'}: {e['msg']}" for e in error.errors()[:10])
     path = request.url.path
     status = 400 if path.startswith("/v1/") else 422  # what a client of OpenAI's knows as BadRequestError
     param = ".".join(map(str, error.errors()[0]["loc"][1:])) or None
-    return answer(path, status, "invalid-input", "Invalid input", told, param=param)
+    return answer(path, status, "invalid-input", "Invalid input", faults, param=param)
 
 
 def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
     path = request.url.path
-    told = answer(path, error.status_code, "http", str(error.detail), f"{request.method} {path}: {error.detail}")
-    told.headers.update(error.headers or {})  # Allow of a 405
-    return told
+    reply = answer(path, error.status_code, "http", str(error.detail), f"{request.method} {path}: {error.detail}")
+    reply.headers.update(error.headers or {})  # Allow of a 405
+    return reply
 
 
 class Border:

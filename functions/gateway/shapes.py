@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
+from fastapi import Header
 from millrace.settings import Gateway
 from pydantic import BaseModel
+
+from functions.gateway.problems import Problem
 
 settings = Gateway.from_env()
 
@@ -25,3 +28,60 @@ class Reason(BaseModel):
 
 
 Figures = dict[str, Any]
+
+
+class Usage(BaseModel):
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float
+
+
+class Violation(BaseModel):
+    kind: str
+    before: str
+    after: str
+
+
+class Scores(BaseModel):
+    before: dict[str, float]
+    after: dict[str, float]
+
+
+class Response(BaseModel):
+    """A rewrite."""
+
+    text: str
+    model_id: str
+    decision_id: str
+    reasons: list[Reason]
+    scores: Scores
+    violations: list[Violation]
+    usage: Usage
+    latency_ms: float
+
+
+class LongResponse(Response):
+    """A rewrite in sections, each its own decision."""
+
+    decisions: list[str]
+
+
+class Item(BaseModel):
+    id: str
+    state: Literal["done", "failed"]
+    result: LongResponse | Response | None = None
+    problem: Problem | None = None
+
+
+class Answered(BaseModel):
+    """In the order of the request."""
+
+    items: list[Item]
+    done: int
+    failed: int
+
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(max_length=255, description="A repeat of the same request under this key is told what the first was."),
+]

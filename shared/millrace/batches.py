@@ -7,6 +7,7 @@ and can be sent again.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -51,13 +52,17 @@ def humanize_all(
         return list(pool.map(one, asks))
 
 
+def distinct(asks: Sequence[tuple[str, Ask]]) -> None:
+    """InvalidInput where two texts bear one id."""
+    if twice := [id for id, count in Counter(id for id, _ in asks).items() if count > 1]:
+        raise InvalidInput(f"Each text needs an id of its own; {twice[0]!r} stands twice.")
+
+
 def _check(asks: Sequence[tuple[str, Ask]]) -> None:
     if not asks:
         raise InvalidInput("The batch is empty; send 1 to 100 texts.")
     if len(asks) > MAX_TEXTS:
         raise TooLarge(f"The batch has {len(asks)} texts; at most {MAX_TEXTS} are taken at once.")
-    ids = [id for id, _ in asks]
-    if twice := sorted({id for id in ids if ids.count(id) > 1}):
-        raise InvalidInput(f"Each text needs an id of its own; {twice[0]!r} stands twice.")
+    distinct(asks)
     if (size := sum(len(ask.text) for _, ask in asks)) > MAX_CHARACTERS:
         raise TooLarge(f"The texts have {size:,} characters together; at most {MAX_CHARACTERS:,} are taken at once.")

@@ -60,6 +60,9 @@ class Calls:
         admission = self._admitted(entry, scope(entry))
         try:
             yield from begin()
+        except GeneratorExit:  # who listened went away; that says nothing of the model
+            self.breakers.report(admission)
+            raise
         except MillraceError as error:
             self.breakers.report(admission, error)
             raise

@@ -6,7 +6,7 @@ The gateway maps class -> HTTP status once; the state machines retry by the name
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class MillraceError(Exception):
@@ -138,6 +138,18 @@ class Corrupt(MillraceError):
     """Bytes do not have the hash, shape or manifest that they claim."""
 
     code = "corrupt"
+
+
+def told(error: MillraceError) -> dict[str, Any]:
+    """RFC 9457: what a caller hears of an error; what is our fault keeps its details to itself."""
+    title = (type(error).__doc__ or type(error).__name__).split(";")[0].split(".")[0]
+    detail = str(error)
+    if error.status >= 500 and not isinstance(error, Unavailable):
+        title, detail = "Internal error", "Something went wrong on our side; it is logged."
+    found = {"type": f"/problems/{error.code}", "title": title, "status": error.status, "detail": detail}
+    if isinstance(error, Unfaithful):
+        found |= {"draft": error.draft, "violations": error.violations}
+    return found
 
 
 RETRYABLE: tuple[type[MillraceError], ...] = (Unavailable, Throttled)

@@ -30,6 +30,8 @@ MAX_BYTES = 5_000_000
 MAX_TEXTS = 1_000
 LEASE_S = 120
 """Renewed after each stretch, which takes a minute at the most."""
+TRIES = 5
+"""Of one message; when it comes once more its job is told to have failed."""
 KEPT_S = 30 * 86_400
 """A job's item goes after 30 days."""
 INLINE_BYTES = 256_000

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .errors import Conflict, Corrupt, Declined, MillraceError, ProviderRefused, Unavailable, Unfaithful
+from .errors import Conflict, Corrupt, Declined, InvalidInput, MillraceError, ProviderRefused, Unavailable, told
 from .humanize import Humanizer
 from .providers import Ask
 from .rewrites import Order, Rewrites, caller_of
@@ -24,8 +24,6 @@ PARALLEL = 4
 """Short texts of one stretch at a time; a long text has its own parallel paragraphs."""
 SLICE_S = 120.0
 """Of one run of the function; what is left by then is queued again."""
-Failure = dict[str, Any]
-"""code, status and detail of an error of ours; draft and violations of an unfaithful rewrite."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ class Rewriting:
             if _passing(error):
                 self.rewrites.give_back(item, error)
                 raise
-            self.rewrites.fail(item, _sentence(error))
+            self.rewrites.fail(item, told(error)["detail"])
             return "failed"
 
     def _slice(self, tenant: Tenant, item: Item) -> str:
@@ -75,7 +73,7 @@ class Rewriting:
             except MillraceError as error:
                 if not order.batch or isinstance(error, Conflict | Corrupt):
                     raise
-                return {"failure": failure_of(error)}
+                return {"problem": told(error)}
 
         if len(stretch) == 1:
             return [one(stretch[0])]
@@ -108,20 +106,13 @@ def result(order: Order, sections: Sequence[Section], answers: Sequence[dict[str
 
 
 def _item(id: str, text: str, answered: Sequence[tuple[Section, dict[str, Any]]]) -> dict[str, Any]:
-    failed = next((answer["failure"] for _, answer in answered if "failure" in answer), None)
+    failed = next((answer["problem"] for _, answer in answered if "problem" in answer), None)
     if failed is None and not answered:
-        failed = {"code": "invalid-input", "status": 422, "detail": "The text is empty; send the text to be humanized."}
+        failed = told(InvalidInput("The text is empty; send the text to be humanized."))
     if failed is not None:
-        return {"id": id, "state": "failed", "failure": failed}
+        return {"id": id, "state": "failed", "problem": failed}
     sections = [section for section, _ in answered]
     return {"id": id, "state": "done", "result": whole(text, sections, [Answered(**a) for _, a in answered])}
-
-
-def failure_of(error: MillraceError) -> Failure:
-    told: Failure = {"code": error.code, "status": error.status, "detail": _sentence(error)}
-    if isinstance(error, Unfaithful):
-        told |= {"draft": error.draft, "violations": error.violations}
-    return told
 
 
 def _passing(error: MillraceError) -> bool:
@@ -129,9 +120,3 @@ def _passing(error: MillraceError) -> bool:
     if isinstance(error, Conflict):
         return True
     return isinstance(error, Unavailable) and not isinstance(error, ProviderRefused | Declined)
-
-
-def _sentence(error: MillraceError) -> str:
-    if error.status >= 500 and not isinstance(error, Unavailable):
-        return "Something went wrong on our side; it is logged."
-    return str(error)

@@ -72,9 +72,20 @@ class Providers(Settings):
 @dataclass(frozen=True)
 class Gateway(Training, Providers):
     drop_bucket: str = field(kw_only=True)
+    rewrite_queue: str = field(kw_only=True)
+    """URL of the queue of rewrites that nobody waits for."""
     cursor_secret: str = field(kw_only=True)
     """Name of the Secrets Manager secret whose text signs the cursors of lists."""
     deadline_s: float = field(default=25.0, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Rewrite(Storage, Providers):
+    """Works on rewrites that nobody waits for."""
+
+    rewrite_queue: str = field(kw_only=True)
+    section_s: float = field(default=60.0, kw_only=True)
+    """Deadline of one section."""
 
 
 @dataclass(frozen=True)

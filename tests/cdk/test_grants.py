@@ -14,7 +14,7 @@ from cdk.bundle import ROOT
 
 from .conftest import Assembly
 
-SERVICES = ("s3", "dynamodb", "sagemaker", "sagemaker-runtime", "stepfunctions", "secretsmanager")
+SERVICES = ("s3", "dynamodb", "sagemaker", "sagemaker-runtime", "stepfunctions", "secretsmanager", "sqs")
 PREFIX = {"stepfunctions": "states", "sagemaker-runtime": "sagemaker"}
 NAMED_OTHERWISE = {
     "s3:HeadObject": {"s3:GetObject"},

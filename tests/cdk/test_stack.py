@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from millrace import settings
+from millrace import rewrites, settings
 from millrace.contract import DROP_PREFIX
+from millrace.rewriting import SLICE_S
 
 from cdk import rules
 from cdk.app import build
@@ -24,6 +25,7 @@ SETTINGS = {
     "gateway": settings.Gateway,
     "authorize": settings.Storage,
     "ingest": settings.Ingest,
+    "rewrite": settings.Rewrite,
     "monitor": settings.Training,
     "progress": settings.Training,
     **dict.fromkeys(("plan", "gate", "register", "deploy", "conclude"), settings.Steps),
@@ -107,8 +109,8 @@ def test_a_dropped_object_reaches_the_queue_and_only_failed_records_come_back(st
     rule = next(
         r["Properties"] for r in stack.of_type("AWS::Events::Rule").values() if "EventPattern" in r["Properties"]
     )
-    mapping = stack.only("AWS::Lambda::EventSourceMapping")["Properties"]
-    queue = stack.template["Resources"][rule["Targets"][0]["Arn"]["Fn::GetAtt"][0]]["Properties"]
+    name = rule["Targets"][0]["Arn"]["Fn::GetAtt"][0]
+    queue, mapping = stack.template["Resources"][name]["Properties"], _mapping(stack, name)
 
     assert rule["EventPattern"]["detail"]["object"]["key"] == [{"prefix": DROP_PREFIX}]
     assert rule["Targets"][0]["DeadLetterConfig"]
@@ -116,6 +118,27 @@ def test_a_dropped_object_reaches_the_queue_and_only_failed_records_come_back(st
     assert mapping["ScalingConfig"]["MaximumConcurrency"] >= 2
     assert queue["VisibilityTimeout"] >= 6 * stack.functions()["ingest"]["Timeout"]
     assert queue["RedrivePolicy"]["maxReceiveCount"] == 5
+
+
+def _mapping(stack: Assembly, queue: str) -> dict[str, Any]:
+    mappings = (m["Properties"] for m in stack.of_type("AWS::Lambda::EventSourceMapping").values())
+    (found,) = [m for m in mappings if m["EventSourceArn"]["Fn::GetAtt"][0] == queue]
+    return found
+
+
+def test_a_rewrite_that_failed_every_try_is_told_so_before_its_message_is_put_aside(stack: Assembly) -> None:
+    function = stack.functions()["rewrite"]
+    name = function["Environment"]["Variables"]["MILLRACE_REWRITE_QUEUE"]["Ref"]
+    queue, mapping = stack.template["Resources"][name]["Properties"], _mapping(stack, name)
+
+    assert stack.functions()["gateway"]["Environment"]["Variables"]["MILLRACE_REWRITE_QUEUE"] == {"Ref": name}
+    assert mapping["BatchSize"] == 1 and mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert queue["RedrivePolicy"]["maxReceiveCount"] == rewrites.TRIES + 1
+    assert queue["VisibilityTimeout"] >= 2 * function["Timeout"] > 2 * (SLICE_S + function_deadline(function))
+
+
+def function_deadline(function: dict[str, Any]) -> float:
+    return float(rules.text_of(function["Environment"]["Variables"]["MILLRACE_SECTION_S"]))
 
 
 def test_nothing_of_ours_is_written_below_a_watched_prefix(stack: Assembly) -> None:

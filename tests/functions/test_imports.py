@@ -17,6 +17,7 @@ HEAVY = {"openai", "anthropic", "google.genai", "genai_prices", "httpx", "httpx2
 CEILINGS = {
     "functions.gateway.handler": 900,
     "functions.authorize.handler": 650,
+    "functions.rewrite.handler": 900,
     "functions.ingest.handler": 700,
     "functions.monitor.handler": 650,
     "functions.progress.handler": 680,

@@ -78,7 +78,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
         table = parts.table(api.settings)
         seeds.seed(table)
         Catalogue(table).publish(DEMO, OWN)
-        once = (answering.calls, answering.humanizer, router.talking)
+        once = (answering.calls, answering.catalogue, answering.humanizer, router.talking)
         for made in once:
             made.cache_clear()
         yield Stage(api, models, endpoint, table)

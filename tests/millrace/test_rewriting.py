@@ -180,7 +180,7 @@ def test_a_batch_tells_each_text_its_answer_or_its_failure() -> None:
         f"t{n}" for n in range(5)
     ]
     assert [item["state"] for item in told["items"]] == ["done", "failed", "done", "failed", "done"]
-    assert told["items"][1]["failure"]["status"] == 422 and verify(LONG, told["items"][2]["result"]["text"]) == []
+    assert told["items"][1]["problem"]["status"] == 422 and verify(LONG, told["items"][2]["result"]["text"]) == []
 
 
 def test_a_named_models_lie_fails_the_job_in_words_and_in_a_batch_its_text_alone() -> None:
@@ -194,7 +194,11 @@ def test_a_named_models_lie_fails_the_job_in_words_and_in_a_batch_its_text_alone
     assert stage.work(id="rw2") == "done"
 
     good, bad = stage.result("rw2")["items"]
-    assert good["state"] == "done" and bad["failure"]["code"] == "unfaithful" and "hall 99" in bad["failure"]["draft"]
+    assert (
+        good["state"] == "done"
+        and bad["problem"]["type"] == "/problems/unfaithful"
+        and "hall 99" in bad["problem"]["draft"]
+    )
 
 
 def test_a_named_model_that_is_down_is_tried_again_and_told_in_the_end() -> None:

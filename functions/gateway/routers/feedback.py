@@ -15,10 +15,11 @@ from pydantic import BaseModel, Field
 from functions import parts
 from functions.gateway.answering import books
 from functions.gateway.caller import Editor
+from functions.gateway.once import Once
 from functions.gateway.shapes import settings
 from functions.observability import logger
 
-router = APIRouter(tags=["feedback"])
+router = APIRouter(tags=["feedback"], route_class=Once)
 
 
 class Request(BaseModel):

@@ -3,22 +3,20 @@
 `auto`, `rules` and `humanize/<id>` rewrite the last message of the user, verified; what stands before it is not read.
 Any other id is plain chat with that model, as it is. Fields that are not known here are ignored, as OpenAI does.
 
-A stream is server-sent events. A rewrite is released once all of it is verified; plain chat is sent as it comes. API
-Gateway's HTTP API buffers what a function answers, so through it the pieces of either arrive together.
+A stream is server-sent events. A rewrite is released paragraph by paragraph, each verified with all before it; plain
+chat is sent as it comes. API Gateway's HTTP API buffers what a function answers, so through it the pieces of either
+arrive together; through the streaming function they come one by one.
 """
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import cache
-from itertools import chain
+from threading import Event
 from typing import Annotated, Any, Literal
 
-import orjson
 from fastapi import APIRouter
-from fastapi.responses import StreamingResponse
 from millrace import clock, lifecycle, providers
 from millrace.catalogue import RULES, Entry
 from millrace.errors import InvalidInput, MillraceError, NotFound
@@ -30,17 +28,17 @@ from millrace.tenants import Tenant
 from pydantic import BaseModel, Field, StrictBool, StrictFloat, StrictInt
 
 from functions import parts
-from functions.gateway import problems
+from functions.gateway import problems, sse
 from functions.gateway.answering import books, calls, humanizer, obstacle
 from functions.gateway.caller import Caller, Editor
-from functions.gateway.shapes import settings
+from functions.gateway.once import Once
+from functions.gateway.shapes import IdempotencyKey, settings
+from functions.gateway.sse import Events
 from functions.observability import logger
 
-router = APIRouter(tags=["OpenAI-compatible"], responses=problems.OPENAI_RESPONSES)
+router = APIRouter(tags=["OpenAI-compatible"], responses=problems.OPENAI_RESPONSES, route_class=Once)
 
 HUMANIZE = "humanize/"
-SSE: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
-NO_BUFFER = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
 class Part(BaseModel):
@@ -142,14 +140,19 @@ def talking() -> Talking:
     summary="Chat completions in OpenAI's shape",
     response_model=Completion,
     response_model_exclude_none=True,
-    responses=SSE,
+    responses=sse.SCHEMA,
 )
-def chat_completions(request: Request, caller: Editor) -> Completion | StreamingResponse:
+def chat_completions(request: Request, caller: Editor, idempotency_key: IdempotencyKey = None) -> Completion | Events:
     wish = _wish(request.model)
     if wish is None:
         return _talked(request, caller)
-    answer = humanizer().humanize(caller, Ask(_last(request.messages), request.strength, request.tone), wish)
-    return _answered(request, answer)
+    ask = Ask(_last(request.messages), request.strength, request.tone)
+    if request.stream:
+        stopped = Event()
+        pieces = humanizer().stream(caller, ask, wish, stopped)
+        return Events(_chunks(request, wish, pieces), stopped)
+    answer = humanizer().humanize(caller, ask, wish)
+    return _completion(answer.model_id, answer.text, "stop", _paid(answer), **_decision(answer))
 
 
 @router.get("/v1/models", summary="Models in OpenAI's shape")
@@ -180,28 +183,20 @@ def _last(messages: list[Message]) -> str:
 
 
 # --- answers ----------------------------------------------------------------------------------------------------------
-def _answered(request: Request, answer: Answer) -> Completion | StreamingResponse:
-    usage = _usage(answer.usage["input_tokens"], answer.usage["output_tokens"], answer.usage["cost_usd"])
-    more = {"decision_id": answer.decision_id, "reasons": answer.reasons}
-    if request.stream:
-        pieces = re.findall(r".+?(?:\n\s*\n|$)", answer.text, re.DOTALL) or [answer.text]
-        return _streamed(_chunks(request, answer.model_id, iter([*pieces, (usage, "stop")]), more))
-    return _completion(answer.model_id, answer.text, "stop", usage, **more)
+def _paid(answer: Answer) -> Usage:
+    return _usage(answer.usage["input_tokens"], answer.usage["output_tokens"], answer.usage["cost_usd"])
 
 
-def _talked(request: Request, caller: Tenant) -> Completion | StreamingResponse:
+def _decision(answer: Answer) -> dict[str, Any]:
+    return {"decision_id": answer.decision_id, "reasons": answer.reasons}
+
+
+def _talked(request: Request, caller: Tenant) -> Completion | Events:
     talk = _talk(request)
     if not request.stream:
         reply = talking().talk(caller, request.model, talk)
         return _completion(reply.model_id, reply.completion.text, reply.completion.finish, _charged(reply))
-    pieces = talking().stream(caller, request.model, talk)
-    first = next(pieces)  # what fails before the first piece is an error with its own status
-
-    def rest() -> Iterator[str | tuple[Usage, str]]:
-        for piece in chain([first], pieces):
-            yield (_charged(piece), piece.completion.finish) if isinstance(piece, Reply) else piece
-
-    return _streamed(_chunks(request, request.model, rest(), {}))
+    return Events(_chunks(request, request.model, talking().stream(caller, request.model, talk)), Event())
 
 
 def _talk(request: Request) -> Talk:
@@ -240,38 +235,34 @@ def _id() -> str:
 
 
 # --- streams ----------------------------------------------------------------------------------------------------------
-def _streamed(events: Iterator[bytes]) -> StreamingResponse:
-    return StreamingResponse(events, media_type="text/event-stream", headers=NO_BUFFER)
-
-
-def _chunks(
-    request: Request, model: str, pieces: Iterator[str | tuple[Usage, str]], more: dict[str, Any]
-) -> Iterator[bytes]:
-    """Server-sent events: the role, the pieces, the end, the usage where it was asked for, [DONE]."""
-    base = {"id": _id(), "object": "chat.completion.chunk", "created": int(time.time()), "model": model} | more
-
-    def chunk(delta: dict[str, str], finish: str | None = None) -> bytes:
-        return _event(base | {"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
-
-    yield chunk({"role": "assistant", "content": ""})
+def _chunks(request: Request, model: str, pieces: Iterator[str | Answer | Reply]) -> Generator[bytes, None, None]:
+    """The role, the pieces, the end with what was decided, the usage where it was asked for, [DONE]."""
+    base = {"id": _id(), "object": "chat.completion.chunk", "created": int(time.time()), "model": model}
+    piece: str | Answer | Reply | None = next(pieces)  # what fails before the first piece has its own status
+    yield _chunk(base, {"role": "assistant", "content": ""})
     try:
-        for piece in pieces:
-            if isinstance(piece, str):
-                yield chunk({"content": piece})
-                continue
-            usage, finish = piece
-            yield chunk({}, finish)
-            if request.stream_options and request.stream_options.include_usage:
-                yield _event(base | {"choices": [], "usage": usage.model_dump()})
+        while piece is not None:
+            yield from [_chunk(base, {"content": piece})] if isinstance(piece, str) else _end(request, base, piece)
+            piece = next(pieces, None)
     except MillraceError as error:  # the status has gone out: the stream itself says what happened, as OpenAI's does
         logger.warning("stream broke off", error=type(error).__name__, reason=str(error))
-        yield _event(problems.openai_error(error.status, error.code, str(error)))
-        return
+        yield sse.event(problems.openai_error(error.status, error.code, str(error)))
+        raise
     yield b"data: [DONE]\n\n"
 
 
-def _event(value: dict[str, Any]) -> bytes:
-    return b"data: " + orjson.dumps(value) + b"\n\n"
+def _end(request: Request, base: dict[str, Any], whole: Answer | Reply) -> Iterator[bytes]:
+    if isinstance(whole, Answer):
+        base, usage, finish = base | {"model": whole.model_id} | _decision(whole), _paid(whole), "stop"
+    else:
+        usage, finish = _charged(whole), whole.completion.finish
+    yield _chunk(base, {}, finish)
+    if request.stream_options and request.stream_options.include_usage:
+        yield sse.event(base | {"choices": [], "usage": usage.model_dump()})
+
+
+def _chunk(base: dict[str, Any], delta: dict[str, str], finish: str | None = None) -> bytes:
+    return sse.event(base | {"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
 
 
 # --- models -----------------------------------------------------------------------------------------------------------

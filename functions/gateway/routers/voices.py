@@ -9,10 +9,11 @@ from pydantic import BaseModel, Field
 
 from functions import parts
 from functions.gateway.caller import Caller, Editor
+from functions.gateway.once import Once
 from functions.gateway.paging import Paged
 from functions.gateway.shapes import Page, settings
 
-router = APIRouter(tags=["voices"])
+router = APIRouter(tags=["voices"], route_class=Once)
 
 
 class Request(BaseModel):
