@@ -34,6 +34,7 @@ from millrace.training import Training
 
 LONG = int(os.environ.get("MILLRACE_LONG", "0"))
 """0: the quick form of the long properties; n: n times ten as many examples."""
+PREFIX = "millrace-test"
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:train"
 Raw = dict[str, Any]
 Fault = Literal["throttle", "timeout", "lost", "twice", "error", "crash"]
@@ -129,8 +130,11 @@ class FakeDynamo:
     def query(self, *, ExpressionAttributeValues: Raw, IndexName: str = "", **arguments: Any) -> Raw:
         owner, forward = ExpressionAttributeValues[":pk"]["S"], arguments.get("ScanIndexForward", True)
         names = ("list_pk", "list_sk", "pk", "sk") if IndexName else ("pk", "sk")
+        first, last = (ExpressionAttributeValues.get(name, {}).get("S") for name in (":first", ":last"))
         with self._lock:
             rows = [i for i in self.items.values() if i.get(names[0], {}).get("S") == owner]
+        if "BETWEEN" in arguments.get("KeyConditionExpression", ""):
+            rows = [row for row in rows if first <= row["sk"]["S"] <= last]
 
         def place(item: Raw) -> tuple[str, ...]:
             return tuple(item[name]["S"] for name in names)
@@ -410,7 +414,7 @@ class World:
 
     @property
     def jobs(self) -> Jobs:
-        return Jobs(self.table, MACHINE, self.states, self.sagemaker)
+        return Jobs(self.table, PREFIX, MACHINE, self.states, self.sagemaker)
 
     @property
     def registry(self) -> Registry:

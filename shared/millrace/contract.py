@@ -53,6 +53,8 @@ class ModelState(StrEnum):
     READY = "ready"
     ACTIVE = "active"
     FAILED = "failed"
+    CANCELLED = "cancelled"
+    """Its training was called off."""
 
 
 class DropState(StrEnum):
