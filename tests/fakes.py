@@ -22,9 +22,11 @@ from typing import Any, Literal
 import boto3
 from botocore.exceptions import ClientError, ReadTimeoutError
 from hypothesis import settings
+from millrace.admission import Admission, Limits
 from millrace.artifacts import Store
 from millrace.corpus import Corpus
 from millrace.intake import Intake
+from millrace.joblog import JobLog
 from millrace.jobs import Jobs
 from millrace.queues import Queue
 from millrace.registry import Registry
@@ -421,5 +423,13 @@ class World:
         return Registry(self.table)
 
     @property
+    def admission(self) -> Admission:
+        return Admission(self.jobs, Limits(20))
+
+    @property
+    def joblog(self) -> JobLog:
+        return JobLog(self.table)
+
+    @property
     def training(self) -> Training:
-        return Training(self.corpus, self.jobs)
+        return Training(self.corpus, self.jobs, instance_type="ml.local")

@@ -45,7 +45,7 @@ class Place:
     job_id: str
     tenant: str
     tier: Tier
-    created_at: str
+    created_at: str = "1970-01-01T00:00:00.000Z"
     priority: str = "normal"
     waiting: bool = False
 

@@ -37,6 +37,11 @@ class Part:
 class Forecast:
     parts: Sequence[Part]
 
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Forecast:
+        """As `to_dict` told it."""
+        return cls([Part(**part) for part in told["parts"]])
+
     @property
     def expected_s(self) -> float:
         return sum(part.expected_s for part in self.parts)

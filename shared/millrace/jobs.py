@@ -17,12 +17,14 @@ import orjson
 from botocore.exceptions import ClientError
 
 from . import aws
-from .clock import fresh_id, stamp
+from .clock import fresh_id, now, stamp
 from .contract import JobState, ModelState, Tier
 from .errors import Conflict, MillraceError, NotFound, Throttled, Unavailable
+from .forecast import spent_usd
 from .models import may_become as model_may_become
 from .table import Item, Table, Write
 from .tenants import MAX_ID, Kind, Tenant, system_pk
+from .training_budget import TrainingBudget
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker import SageMakerClient
@@ -153,6 +155,7 @@ class Jobs:
         owner = {"tenant": tenant.id, "tier": str(tenant.tier)}
         active = {"job_id": job.id, "created_at": job.created_at, "priority": job.priority, "waiting": True, **owner}
         run = {"attempt": 1, "state": str(job.state), "created_at": job.created_at}
+        run |= {"hyperparameters": job.hyperparameters}
         writes = [
             Write("put", tenant.pk(Kind.JOB, job.id), "body", body, new=True),
             Write("put", tenant.pk(Kind.JOB, job.id), run_key(1), run),
@@ -274,11 +277,16 @@ class Jobs:
         raise Conflict(f"Training job {job_id} is {job.state} already.")
 
     def settle(self, tenant: Tenant, job: Job) -> None:
-        """After an end: stop what still works, end the version that it leaves, clear `active`. May be repeated."""
+        """After an end: stop what still works, end its version, count its cost, clear `active`. May be repeated."""
         if job.state is JobState.CANCELLED:
             self.stop_work(job.id, job.attempt)
+        elif job.state is JobState.FAILED:
+            self.stop_containers(job.id, job.attempt)
         if job.state is not JobState.COMPLETED and job.model_id:
             self._end_version(tenant, job)
+        if usd_per_h := job.forecast.get("usd_per_h"):
+            spent = spent_usd(self.runs(tenant, job.id), usd_per_h, now())
+            TrainingBudget(self.table).settle(tenant, job.id, job.created_at, spent)
         self.table.transact([self._inactive(job.id)], op=fresh_id("settle-"))
 
     def _end_version(self, tenant: Tenant, job: Job) -> None:
@@ -303,6 +311,9 @@ class Jobs:
     def stop_work(self, job_id: str, attempt: int) -> None:
         """Stop the attempt's execution and whatever container it left running."""
         _ignoring_absence(self.stepfunctions.stop_execution, executionArn=self.execution_arn(job_id, attempt))
+        self.stop_containers(job_id, attempt)
+
+    def stop_containers(self, job_id: str, attempt: int) -> None:
         for stage in STAGES:
             _ignoring_absence(
                 self.sagemaker.stop_training_job, TrainingJobName=job_name(self.prefix, job_id, attempt, stage)
@@ -322,7 +333,7 @@ class Jobs:
             return None
 
     def active(self) -> list[Item]:
-        """Every job of every tenant that is not settled: job_id, tenant, tier, created_at; waiting for its turn or not."""
+        """Every job that is not settled: job_id, tenant, tier, created_at; `waiting` for its turn or not."""
         return self.table.query(system_pk(Kind.ACTIVE_JOB))
 
     def owner(self, job_id: str) -> Tenant | None:

@@ -33,6 +33,7 @@ class Kind(StrEnum):
     POLICY = "policy"
     CATALOGUE = "catalogue"
     API_KEY = "api-key"
+    TENANT = "tenant"
     USAGE = "usage"
     ROUTING = "routing"
     BREAKER = "breaker"

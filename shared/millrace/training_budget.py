@@ -18,7 +18,12 @@ from .table import Table, Write
 from .tenants import Kind, Tenant
 
 MILLIONTHS = 1_000_000
-MONTHLY_USD: Mapping[Tier, float] = {Tier.FREE: 2.0, Tier.BASIC: 25.0, Tier.PROFESSIONAL: 250.0, Tier.ENTERPRISE: 5000.0}
+MONTHLY_USD: Mapping[Tier, float] = {
+    Tier.FREE: 2.0,
+    Tier.BASIC: 25.0,
+    Tier.PROFESSIONAL: 250.0,
+    Tier.ENTERPRISE: 5000.0,
+}
 
 
 @dataclass(frozen=True)
