@@ -72,16 +72,17 @@ class JobLog:
 
     def page(
         self, tenant: Tenant, job_id: str, attempt: int, limit: int, cursor: str | None
-    ) -> tuple[list[dict[str, Any]], str | None]:
+    ) -> tuple[list[dict[str, Any]], str]:
         """Lines in the order of time, whole chunks until there are `limit`, and the cursor of what follows.
 
-        None where nothing was there; the same cursor again later finds what came meanwhile.
+        The same cursor again later finds what came meanwhile.
         """
         first = f"{attempt:03}#log#"
         if cursor and not (cursor.startswith(first) and _CURSOR.fullmatch(cursor)):
             raise InvalidInput("That cursor is not one of this attempt's log; begin again without it.")
         following = cursor + _LAST if cursor and cursor != first else first
         lines: list[dict[str, Any]] = []
+        cursor = cursor or first
         for item in self.table.between(self._pk(tenant, job_id), following, first + _LAST, MAX_READ):
             lines += [{"at_ms": at, "part": item["part"], "text": text} for at, text in item["lines"]]
             cursor = item["sk"]

@@ -128,22 +128,15 @@ def create(
     return _shown(parts.training(settings).begin(caller, job_id, **request.model_dump()))
 
 
-<<<<<<< HEAD
-@router.get("/api/training-jobs", summary="Training jobs, newest first")
-def list_jobs(caller: Caller, paging: Paged) -> Page[Job]:
-    jobs, following = parts.jobs(settings).page(caller, paging.limit, paging.cursor)
-    return paging.page([_shown(job) for job in jobs], following)
-=======
 @routes.post("/forecast", summary="What a training would cost, and whether it may begin; nothing is begun")
 def forecast(request: Request, caller: Caller) -> Forecast:
     return Forecast.model_validate(parts.training(settings).forecast(caller, **request.model_dump()))
 
 
 @routes.get("", summary="Training jobs, newest first")
-def list_jobs(caller: Caller, limit: Limit = 20, cursor: Cursor = None, state: JobState | None = None) -> Page[Job]:
-    jobs, following = parts.jobs(settings).page(caller, limit, cursor, state)
-    return Page(items=[_shown(job) for job in jobs], next=following)
->>>>>>> c549cc7 (Queue trainings with limits and fair turns, hold their cost below caps, keep each attempt's log and figures, begin again what ran out of memory (J1, J5, J7, J8))
+def list_jobs(caller: Caller, paging: Paged, state: JobState | None = None) -> Page[Job]:
+    jobs, following = parts.jobs(settings).page(caller, paging.limit, paging.cursor, state)
+    return paging.page([_shown(job) for job in jobs], following)
 
 
 @routes.get("/{id}", summary="One training job with its progress")
@@ -168,18 +161,13 @@ def attempts(id: str, caller: Caller) -> Page[Attempt]:
 
 
 @routes.get("/{id}/logs", summary="What the containers said, in the order of time")
-def logs(
-    id: str,
-    caller: Caller,
-    attempt: Chosen = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
-    cursor: Cursor = None,
-) -> Page[Line]:
+def logs(id: str, caller: Caller, paging: Paged, attempt: Chosen = None) -> Page[Line]:
     """`next` goes on after these lines; it stays until the job has ended and nothing more can come."""
     job = parts.jobs(settings).get(caller, id)
-    lines, following = parts.joblog(settings).page(caller, id, attempt or job.attempt, limit, cursor)
+    chosen = attempt or job.attempt
+    lines, following = parts.joblog(settings).page(caller, id, chosen, paging.limit, paging.cursor)
     items = [Line(at=_time(line["at_ms"]), part=line["part"], text=line["text"]) for line in lines]
-    return Page(items=items, next=None if not lines and _over(job) else following or _beginning(job, attempt))
+    return paging.page(items, None if not lines and _over(job) else following)
 
 
 @routes.get("/{id}/metrics", summary="The figures of an attempt over time: loss curves")
@@ -196,11 +184,6 @@ def _time(at_ms: int) -> str:
 def _over(job: DomainJob) -> bool:
     ended = datetime.fromisoformat(job.updated_at or job.created_at)
     return job.state.final and clock.now() - ended > timedelta(seconds=LATE_S)
-
-
-def _beginning(job: DomainJob, attempt: int | None) -> str:
-    """Cursor of a log in which nothing stands yet."""
-    return f"{attempt or job.attempt:03}#log#"
 
 
 def _derived(tenant: str, key: str) -> str:
