@@ -49,6 +49,8 @@ class Strategy:
     resources: Mapping[str, Any]
     data: str = "pairs"
     """What it trains on: pairs of a snapshot, or images of a dataset."""
+    aliases: tuple[str, ...] = ()
+    """Other names that it can be asked for by."""
 
     def settle(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Defaults with the user's values over them. InvalidInput names what is unknown or out of bounds."""
@@ -119,12 +121,15 @@ def strategies() -> dict[str, Strategy]:
                 hyperparameters=entry["hyperparameters"]["properties"],
                 resources=entry["resources"],
                 data=entry.get("data", "pairs"),
+                aliases=tuple(entry.get("aliases", ())),
             )
     return found
 
 
 def find(name: str) -> Strategy:
+    """By its name or an alias. InvalidInput names those there are."""
     known = strategies()
+    name = next((strategy.name for strategy in known.values() if name in strategy.aliases), name)
     if name not in known or known[name].kind != "strategy":
         names = ", ".join(sorted(n for n, s in known.items() if s.kind == "strategy"))
         raise InvalidInput(f"There is no strategy {name!r}; there is {names}.")

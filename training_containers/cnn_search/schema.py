@@ -82,6 +82,7 @@ def _entry(
         "kind": kind,
         "title": title,
         "description": description,
+        "data": "images",
         "channels": {"required": required, "optional": optional or []},
         "produces": produces,
         "hyperparameters": _schema(settings),
