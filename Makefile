@@ -17,7 +17,7 @@ export CMAKE_ARGS := -DGGML_NATIVE=OFF -DGGML_AVX=ON -DGGML_AVX2=ON -DGGML_FMA=O
 	-DLLAVA_BUILD=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_SERVER=OFF
 SAY = printf '\033[1m%s\033[0m\n'
 
-.PHONY: help setup preflight demo up down status test lint lock docs bench tiny clean
+.PHONY: help setup preflight demo up down status test long lint lock docs bench tiny clean
 
 help: ## what can be asked for
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -73,6 +73,9 @@ lint: $(STAMPS)/venv ## style, types, the import rule
 
 test: setup $(STAMPS)/chromium lint ## everything that stands between a change and main
 	@$(PY) -m pytest
+
+long: setup ## the long form of every test that has one: thousands of fault scripts, ten times the examples
+	@MILLRACE_LONG=1 $(PY) -m pytest $$(grep -rlE '\bLONG\b|examples\(' tests --include='test_*.py')
 
 $(STAMPS)/chromium:
 	@mkdir -p $(STAMPS)

@@ -80,6 +80,7 @@ class Humanizer:
     """Of the request at hand."""
     stopped: threading.Event | None = None
     """Of a stream: set when nobody waits for it any more."""
+    clock: Callable[[], float] = time.monotonic
 
     def humanize(self, tenant: Tenant, ask: Ask, wish: str | None = None, until: float | None = None) -> Answer:
         """NotFound, Forbidden or Unfaithful for a named model; for `auto` always an answer.
@@ -89,7 +90,7 @@ class Humanizer:
         if self.books is not None and self.account is None:
             return replace(self, account=self.books.open(tenant)).humanize(tenant, ask, wish, until)
         check(ask.text)
-        began = time.monotonic()
+        began = self.clock()
         deadline = began + self.deadline_s if until is None else min(until, began + self.deadline_s)
         return self._told(tenant, ask, self._written(self._picking(tenant, wish), ask, deadline), began)
 
@@ -105,7 +106,7 @@ class Humanizer:
         account = self.account or (self.books.open(tenant) if self.books is not None else None)
         held = replace(self, account=account, stopped=stopped)
         check(ask.text)
-        began = time.monotonic()
+        began = self.clock()
         try:
             written = yield from held._released(held._picking(tenant, wish), ask, began + self.deadline_s)
             yield held._told(tenant, ask, written, began)
@@ -125,7 +126,7 @@ class Humanizer:
             scores={"before": self._score(ask.text), "after": self._score(written.text)},
             violations=[],
             usage=usage_of(written.spent),
-            latency_ms=round((time.monotonic() - began) * 1000, 1),
+            latency_ms=round((self.clock() - began) * 1000, 1),
         )
         self._capture(tenant, ask, answer)
         return answer
@@ -231,14 +232,14 @@ class Humanizer:
         for entry in choice.routes:
             if self.stopped is not None and self.stopped.is_set():
                 raise Abandoned("Nobody waits for this text any more.")
-            left_s = deadline - time.monotonic() - (0 if choice.wished else RULES_RESERVE_S)
+            left_s = deadline - self.clock() - (0 if choice.wished else RULES_RESERVE_S)
             if entry.id != RULES.id and left_s <= 0:
                 late = f"{entry.id} was passed over: no time was left for it"
                 if choice.wished:
                     raise Unavailable(late + ".")
                 reasons.append(Reason("deadline", late))
                 continue
-            called = time.monotonic()
+            called = self.clock()
             try:
                 completion = self._call(entry, ask, called + left_s)
             except MillraceError as error:
@@ -249,7 +250,7 @@ class Humanizer:
             spent.append((entry, completion))
             violations = [*verify(ask.text, completion.text), *_strange(entry, ask.text, completion.text)]
             if self.account is not None:
-                self.account.learn(entry, ask.text, completion, not violations, time.monotonic() - called)
+                self.account.learn(entry, ask.text, completion, not violations, self.clock() - called)
             if not violations:
                 answered = Reason("answered", f"{entry.id} answered and its rewrite verified")
                 return Written(completion.text, entry, (answered, *reasons), tuple(spent))
@@ -269,7 +270,7 @@ class Humanizer:
 
     def _tried(self, entry: Entry, ask: Ask, until: float) -> Completion:
         if self.calls is None or entry.id == RULES.id:
-            return self._complete(entry, ask, until - time.monotonic())
+            return self._complete(entry, ask, until - self.clock())
         return self.calls.make(entry, until, lambda left_s: self._complete(entry, ask, left_s))
 
     def _complete(self, entry: Entry, ask: Ask, left_s: float) -> Completion:
