@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from aws_cdk import Duration, aws_events, aws_events_targets
 from constructs import Construct
 from millrace import settings
@@ -20,16 +22,24 @@ class Ingestion(Construct):
     """Bucket -> EventBridge -> queue -> function."""
 
     def __init__(
-        self, scope: Construct, id: str, functions: Functions, stage: Stage, corpus: Corpus, ingest: settings.Ingest
+        self,
+        scope: Construct,
+        id: str,
+        functions: Functions,
+        stage: Stage,
+        corpus: Corpus,
+        ingest: Callable[[str], settings.Ingest],
     ) -> None:
+        """`ingest`: the function's settings, given the URL of its queue."""
         super().__init__(scope, id)
-        # AWS's advice: six times the function's timeout, so that no message is seen twice while it is worked on.
+        # AWS's advice: six times the function's timeout, so that no message is seen twice before its turn. Once it is
+        # worked on, and when it has failed, the function itself says when it is seen again: within a minute.
         self.watched = Watched.of(self, corpus, 6 * INGEST_TIMEOUT_S, TRIES, "dropped file")
         self.function = functions.function(
             self,
             "ingest",
             "functions.ingest.handler.handler",
-            ingest,
+            ingest(self.watched.queue.queue_url),
             timeout_s=INGEST_TIMEOUT_S,
             memory_mb=1769,
             temporary_mb=1024,

@@ -56,7 +56,7 @@ class Millrace(Stack):
         self.images = Images(self, "Images")
         self.humanizing = Humanizing(self, "Humanizing", self.functions, stage, self.corpus, self._of_rewrite)
         self.gateway = Gateway(self, "Gateway", self.functions, stage, self._of_gateway(), self._of_storage())
-        self.ingestion = Ingestion(self, "Ingestion", self.functions, stage, self.corpus, self._of_ingest())
+        self.ingestion = Ingestion(self, "Ingestion", self.functions, stage, self.corpus, self._of_ingest)
         self.training = Training(self, "Training", self.functions, stage, self._of_steps(), self.serving.role)
         self.monitoring = Monitoring(self, "Monitoring", self.functions, stage, self.corpus, self._of_training())
         queues = (self.ingestion.watched, self.humanizing.watched)
@@ -77,8 +77,6 @@ class Millrace(Stack):
             **self._where(),
             "train_machine": machine_arn(self, self.stage),
             "train_threshold": self.stage.train_threshold,
-            "max_jobs": self.stage.max_jobs,
-            "instance_type": self.stage.instance_type,
         }
 
     def _of_storage(self) -> settings.Storage:
@@ -87,8 +85,9 @@ class Millrace(Stack):
     def _of_training(self) -> settings.Training:
         return settings.Training(**self._able_to_train())
 
-    def _of_ingest(self) -> settings.Ingest:
-        return settings.Ingest(**self._able_to_train(), drop_bucket=self.corpus.drops.bucket_name)
+    def _of_ingest(self, queue_url: str) -> settings.Ingest:
+        drops = self.corpus.drops.bucket_name
+        return settings.Ingest(**self._able_to_train(), drop_bucket=drops, ingest_queue=queue_url)
 
     def _of_gateway(self) -> settings.Gateway:
         return settings.Gateway(
@@ -111,6 +110,7 @@ class Millrace(Stack):
             training_role=self.serving.role.role_arn,
             kms_key=self.corpus.key.key_arn,
             base_model=self.stage.base_model,
+            instance_type=self.stage.instance_type,
         )
 
     # --- secrets ------------------------------------------------------------------------------------------------------
@@ -169,6 +169,9 @@ class Millrace(Stack):
         _may(self.ingestion.function, READ_OBJECTS, [corpus.drops.arn_for_objects(f"{DROP_PREFIX}*")])
         _may(self.ingestion.function, ["s3:ListBucket"], [corpus.drops.bucket_arn])
         secrets = [self.provider_keys.secret_arn, self.cursor_key.secret_arn]
+        _may(self.ingestion.function, ["sqs:SendMessage"], [self.ingestion.watched.queue.queue_arn])
+        bus = self.format_arn(service="events", resource="event-bus", resource_name="default")
+        _may(self.ingestion.function, ["events:PutEvents"], [bus])
         _may(self.gateway.function, ["secretsmanager:GetSecretValue"], secrets)
         _may(rewrite, ["secretsmanager:GetSecretValue"], [self.provider_keys.secret_arn])
         for function in (self.gateway.function, rewrite):
@@ -189,11 +192,10 @@ class Millrace(Stack):
             resource_name=f"{self.stage.prefix}-train:*",
             arn_format=ArnFormat.COLON_RESOURCE_NAME,
         )
-        concludes = self.training.steps["conclude"]  # begins the next attempt, and who waits for the place
-        for function in (self.gateway.function, self.ingestion.function, self.monitoring.monitor, concludes):
+        for function in (self.gateway.function, self.ingestion.function, self.monitoring.monitor):
             _may(function, ["states:StartExecution"], [machine])
         # Who ends a job stops what still works on it; `conclude` finds some that were cancelled meanwhile.
-        for function in (self.gateway.function, self.monitoring.monitor, concludes):
+        for function in (self.gateway.function, self.monitoring.monitor, self.training.steps["conclude"]):
             _may(function, ["states:DescribeExecution", "states:StopExecution"], [executions])
             _may(function, ["sagemaker:StopTrainingJob"], self.serving.training_jobs())
         for function in (self.gateway.function, self.humanizing.function):

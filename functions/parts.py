@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 from millrace import aws
-from millrace.admission import Admission, Limits
 from millrace.artifacts import Store
 from millrace.catalogue import Catalogue
 from millrace.corpus import Corpus
 from millrace.datapolicy import Policies
 from millrace.deployment import Deployment
+from millrace.events import Events
 from millrace.intake import Intake
-from millrace.joblog import JobLog
 from millrace.jobs import Jobs
 from millrace.queues import Queue
 from millrace.registry import Registry
 from millrace.rewrites import Rewrites
 from millrace.serving import Serving
-from millrace.settings import Gateway, Rewrite, Steps, Storage
+from millrace.settings import Gateway, Ingest, Rewrite, Steps, Storage
 from millrace.settings import Training as TrainingSettings
 from millrace.table import Table
 from millrace.training import Pipeline, Training
@@ -44,20 +44,11 @@ def corpus(settings: Storage) -> Corpus:
 
 
 def jobs(settings: TrainingSettings) -> Jobs:
-    prefix = f"millrace-{settings.stage}"
-    return Jobs(table(settings), prefix, settings.train_machine, aws.stepfunctions(), aws.sagemaker())
-
-
-def joblog(settings: Storage) -> JobLog:
-    return JobLog(table(settings))
-
-
-def admission(settings: TrainingSettings) -> Admission:
-    return Admission(jobs(settings), Limits(settings.max_jobs))
+    return Jobs(table(settings), settings.train_machine, aws.stepfunctions(), aws.sagemaker())
 
 
 def training(settings: TrainingSettings) -> Training:
-    return Training(corpus(settings), jobs(settings), settings.max_jobs, settings.instance_type)
+    return Training(corpus(settings), jobs(settings))
 
 
 def registry(settings: Storage) -> Registry:
@@ -74,6 +65,17 @@ def intake(settings: Storage) -> Intake:
 
 def rewrites(settings: Gateway | Rewrite) -> Rewrites:
     return Rewrites(table(settings), store(settings), Queue(aws.sqs(), settings.rewrite_queue))
+
+
+@cache
+def collecting(settings: Ingest) -> Intake:
+    """The intake that also tells when a drop has ended."""
+    return replace(intake(settings), events=Events(aws.events()))
+
+
+@cache
+def ingest_queue(settings: Ingest) -> Queue:
+    return Queue(aws.sqs(), settings.ingest_queue)
 
 
 def pipeline(settings: Steps) -> Pipeline:

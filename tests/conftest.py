@@ -23,9 +23,9 @@ ENVIRONMENT = {
     "MILLRACE_TABLE": "millrace-test",
     "MILLRACE_DATA_BUCKET": "millrace-test-data",
     "MILLRACE_DROP_BUCKET": "millrace-test-drops",
+    "MILLRACE_INGEST_QUEUE": "https://sqs.us-east-1.amazonaws.com/123456789012/millrace-test-ingest",
     "MILLRACE_TRAIN_MACHINE": "arn:aws:states:us-east-1:123456789012:stateMachine:train",
     "MILLRACE_TRAIN_THRESHOLD": "60",
-    "MILLRACE_INSTANCE_TYPE": "ml.local",
     "MILLRACE_PROVIDER_SECRET": "millrace-test-providers",
     "MILLRACE_REWRITE_QUEUE": "https://sqs.us-east-1.amazonaws.com/123456789012/millrace-test-rewrites",
     "MILLRACE_CURSOR_SECRET": "millrace-test-cursors",
@@ -138,6 +138,7 @@ def _make(environment: dict[str, str]) -> None:
         s3.create_bucket(Bucket=environment[name])
         s3.put_bucket_versioning(Bucket=environment[name], VersioningConfiguration={"Status": "Enabled"})
     aws.secretsmanager().create_secret(Name=environment["MILLRACE_CURSOR_SECRET"], SecretString="signs")
+    aws.sqs().create_queue(QueueName=environment["MILLRACE_INGEST_QUEUE"].rsplit("/", 1)[1])
     definition = '{"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}'
     role = "arn:aws:iam::123456789012:role/states"
     aws.stepfunctions().create_state_machine(name="train", definition=definition, roleArn=role)

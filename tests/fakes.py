@@ -22,11 +22,10 @@ from typing import Any, Literal
 import boto3
 from botocore.exceptions import ClientError, ReadTimeoutError
 from hypothesis import settings
-from millrace.admission import Admission, Limits
 from millrace.artifacts import Store
 from millrace.corpus import Corpus
+from millrace.events import Events
 from millrace.intake import Intake
-from millrace.joblog import JobLog
 from millrace.jobs import Jobs
 from millrace.queues import Queue
 from millrace.registry import Registry
@@ -36,7 +35,6 @@ from millrace.training import Training
 
 LONG = int(os.environ.get("MILLRACE_LONG", "0"))
 """0: the quick form of the long properties; n: n times ten as many examples."""
-PREFIX = "millrace-test"
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:train"
 Raw = dict[str, Any]
 Fault = Literal["throttle", "timeout", "lost", "twice", "error", "crash"]
@@ -132,11 +130,8 @@ class FakeDynamo:
     def query(self, *, ExpressionAttributeValues: Raw, IndexName: str = "", **arguments: Any) -> Raw:
         owner, forward = ExpressionAttributeValues[":pk"]["S"], arguments.get("ScanIndexForward", True)
         names = ("list_pk", "list_sk", "pk", "sk") if IndexName else ("pk", "sk")
-        first, last = (ExpressionAttributeValues.get(name, {}).get("S") for name in (":first", ":last"))
         with self._lock:
             rows = [i for i in self.items.values() if i.get(names[0], {}).get("S") == owner]
-        if "BETWEEN" in arguments.get("KeyConditionExpression", ""):
-            rows = [row for row in rows if first <= row["sk"]["S"] <= last]
 
         def place(item: Raw) -> tuple[str, ...]:
             return tuple(item[name]["S"] for name in names)
@@ -217,9 +212,16 @@ class FakeS3:
             versions.append((version, bytes(Body)))
         return {"VersionId": version}
 
-    def get_object(self, *, Bucket: str, Key: str, VersionId: str = "", **_: Any) -> Raw:
+    def get_object(self, *, Bucket: str, Key: str, VersionId: str = "", Range: str = "", **_: Any) -> Raw:
         body = self._find(Bucket, Key, VersionId)
-        return {"ContentLength": len(body), "Body": _Body(body)}
+        if not Range:
+            return {"ContentLength": len(body), "Body": _Body(body)}
+        first, _, last = Range.removeprefix("bytes=").partition("-")
+        part = body[int(first) : int(last) + 1]
+        if not part:
+            raise client_error("InvalidRange", 416)
+        told = f"bytes {first}-{int(first) + len(part) - 1}/{len(body)}"
+        return {"ContentLength": len(part), "ContentRange": told, "Body": _Body(part)}
 
     def head_object(self, *, Bucket: str, Key: str) -> Raw:
         return {"ContentLength": len(self._find(Bucket, Key, ""))}
@@ -249,6 +251,17 @@ class FakeQueue:
     def send_message(self, *, QueueUrl: str, MessageBody: str) -> Raw:
         self.sent.append(json.loads(MessageBody))
         return {"MessageId": str(len(self.sent))}
+
+
+class FakeEvents:
+    """What was told."""
+
+    def __init__(self) -> None:
+        self.told: list[Raw] = []
+
+    def put_events(self, *, Entries: list[Raw]) -> Raw:
+        self.told += Entries
+        return {"FailedEntryCount": 0, "Entries": [{"EventId": "1"} for _ in Entries]}
 
 
 class FakeStates:
@@ -389,9 +402,10 @@ class World:
     states: Any = field(default_factory=FakeStates)
     sagemaker: Any = field(default_factory=FakeSageMaker)
     queue: Any = field(default_factory=FakeQueue)
+    bus: Any = field(default_factory=FakeEvents)
 
     def through(self, plan: Plan) -> World:
-        clients = (self.dynamo, self.s3, self.states, self.sagemaker, self.queue)
+        clients = (self.dynamo, self.s3, self.states, self.sagemaker, self.queue, self.bus)
         return World(*(Faulty(client, plan) for client in clients))
 
     @property
@@ -408,7 +422,7 @@ class World:
 
     @property
     def intake(self) -> Intake:
-        return Intake(self.table, self.corpus, self.store, self.s3)
+        return Intake(self.table, self.corpus, self.store, self.s3, Events(self.bus))
 
     @property
     def rewrites(self) -> Rewrites:
@@ -416,20 +430,12 @@ class World:
 
     @property
     def jobs(self) -> Jobs:
-        return Jobs(self.table, PREFIX, MACHINE, self.states, self.sagemaker)
+        return Jobs(self.table, MACHINE, self.states, self.sagemaker)
 
     @property
     def registry(self) -> Registry:
         return Registry(self.table)
 
     @property
-    def admission(self) -> Admission:
-        return Admission(self.jobs, Limits(20))
-
-    @property
-    def joblog(self) -> JobLog:
-        return JobLog(self.table)
-
-    @property
     def training(self) -> Training:
-        return Training(self.corpus, self.jobs, instance_type="ml.local")
+        return Training(self.corpus, self.jobs)

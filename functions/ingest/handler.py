@@ -1,18 +1,21 @@
 """Drop-folder events from the queue: collect each object, then see whether a training is due.
 
-Only the records that failed go back to the queue.
+Only the records that failed go back to the queue, and come again soon. While a drop is worked on its event is hidden
+for little longer than its lease, so that what a killed worker left is taken up within a minute; a drop that needs more
+time than this function has goes on by an event of its own.
 """
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import orjson
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
-from millrace.access import Access
+from millrace.contract import DropState
 from millrace.errors import InvalidInput, MillraceError
-from millrace.intake import Dropped
+from millrace.intake import LEASE_S, Dropped
 from millrace.policies import training_policy
 from millrace.settings import Ingest
 from millrace.tenants import Tenant, of_drop_key
@@ -23,13 +26,21 @@ from functions.observability import logger
 settings = Ingest.from_env()
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
+HIDDEN_S = 2 * LEASE_S
+"""Renewed with every checkpoint."""
+RESERVE_S = 30
+"""What the last block, the checkpoint and a report may take."""
+_BACKOFF_S = (5, 15, 60, 180)
+"""Until a record that failed comes again, by how often it came."""
+
 
 def handler(event: dict[str, Any], context: Any) -> Any:
     return process_partial_response(event=event, record_handler=_record, processor=processor, context=context)
 
 
-def _record(record: SQSRecord) -> None:
-    detail = orjson.loads(record.body)["detail"]
+def _record(record: SQSRecord, lambda_context: Any) -> None:
+    event = orjson.loads(record.body)
+    detail = event["detail"]
     dropped = Dropped(detail["bucket"]["name"], detail["object"]["key"], detail["object"].get("version-id") or "")
     if dropped.key.endswith("/"):
         return  # a folder made in the console of S3
@@ -39,19 +50,36 @@ def _record(record: SQSRecord) -> None:
         logger.warning("object outside of every tenant's drop folder", reason=str(error))
         return
     try:
-        _collect(tenant, dropped)
+        _collect(tenant, dropped, record, event, lambda_context.get_remaining_time_in_millis() / 1000 - RESERVE_S)
     except MillraceError as error:
         # Powertools keeps the record for another try and says nothing about why.
         logger.warning("drop not collected", drop_id=dropped.id, error=type(error).__name__, reason=str(error))
+        came = int((record.raw_event.get("attributes") or {}).get("ApproximateReceiveCount", 1))
+        _hide(record, _BACKOFF_S[min(came, len(_BACKOFF_S)) - 1])
         raise
 
 
-def _collect(tenant: Tenant, dropped: Dropped) -> None:
-    report = parts.intake(settings).collect(tenant, dropped)
+def _collect(tenant: Tenant, dropped: Dropped, record: SQSRecord, event: dict[str, Any], left_s: float) -> None:
+    def alive() -> None:
+        _hide(record, HIDDEN_S)
+
+    alive()
+    report = parts.collecting(settings).collect(tenant, dropped, time.time() + left_s, alive)
+    if report is not None and report.state is DropState.PROCESSING:
+        parts.ingest_queue(settings).send(event)
+        logger.info("drop goes on", drop_id=dropped.id, accepted=report.accepted, rejected=report.rejected)
+        return
     if report is not None:
         logger.info("drop collected", drop_id=dropped.id, accepted=report.accepted, rejected=report.rejected)
-    tenant = Access(parts.table(settings)).known(tenant)
     policy = training_policy(parts.table(settings), tenant, settings.train_threshold)
     job = parts.training(settings).begin_if_due(tenant, policy.threshold, policy.strategy)
     if job is not None:
         logger.info("training begun by policy", job_id=job.id)
+
+
+def _hide(record: SQSRecord, for_s: int) -> None:
+    """A better moment to come again; where the queue does not take it, the message comes at its own."""
+    try:
+        parts.ingest_queue(settings).hide(record.raw_event.get("receiptHandle", ""), for_s)
+    except MillraceError as error:
+        logger.debug("message not hidden", reason=str(error))

@@ -1,4 +1,4 @@
-"""Every minute: jobs that nobody works on are started, started again, or ended; who waits gets what places are free."""
+"""Every minute: jobs that are unfinished and that nobody works on are started, started again, or ended."""
 
 from __future__ import annotations
 
@@ -27,6 +27,4 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
         if deed != "left":
             logger.info("swept", job_id=item["job_id"], deed=deed)
         done[deed] = done.get(deed, 0) + 1
-    if admitted := parts.admission(settings).admit():
-        logger.info("admitted", job_ids=admitted)
     return done

@@ -23,3 +23,8 @@ class Queue:
     def send(self, message: dict[str, Any]) -> None:
         with aws.mapped("Queueing a message"):
             self.client.send_message(QueueUrl=self.url, MessageBody=orjson.dumps(message).decode())
+
+    def hide(self, receipt: str, for_s: int) -> None:
+        """A message that was received comes again after so long, unless it is deleted or hidden again before."""
+        with aws.mapped("Hiding a message"):
+            self.client.change_message_visibility(QueueUrl=self.url, ReceiptHandle=receipt, VisibilityTimeout=for_s)

@@ -60,7 +60,7 @@ def methods() -> dict[str, str]:
         for service in SERVICES
         for operation in session.get_service_model(service).operation_names
         if "_" in botocore.xform_name(operation) or operation == "Query"
-    }
+    } | {"put_events": "events:PutEvents"}  # EventBridge's other calls have names of SageMaker's
 
 
 def called() -> dict[str, str]:

@@ -13,7 +13,11 @@ from typing import Any
 import pytest
 
 CONTEXT = SimpleNamespace(
-    function_name="f", memory_limit_in_mb=128, invoked_function_arn="arn:aws:lambda:x", aws_request_id="r1"
+    function_name="f",
+    memory_limit_in_mb=128,
+    invoked_function_arn="arn:aws:lambda:x",
+    aws_request_id="r1",
+    get_remaining_time_in_millis=lambda: 300_000,
 )
 ROLES = "clinician,editor,operator,reader"
 

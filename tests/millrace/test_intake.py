@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
+from botocore.exceptions import ResponseStreamingError
 from hypothesis import given
 from hypothesis import strategies as st
 from millrace import intake as intake_module
@@ -14,7 +15,7 @@ from millrace.errors import Conflict, Unavailable
 from millrace.intake import LEASE_S, Dropped, Intake, Report
 from millrace.tenants import Kind, Tenant
 
-from tests.fakes import FAULTS, Crash, Fault, Plan, World, client_error, examples
+from tests.fakes import FAULTS, Crash, Fault, Plan, World, examples
 
 ACME = Tenant("acme")
 
@@ -74,7 +75,7 @@ def test_a_drop_is_read_once_and_tells_what_became_of_each_row() -> None:
     assert isinstance(report, Report)
     assert (report.accepted, report.duplicate, report.rejected) == (2, 1, 2)
     assert [reason["line"] for reason in report.reasons] == [5, 6]
-    assert _report(world, dropped) == orjson.loads(orjson.dumps(report))
+    assert _report(world, dropped) == orjson.loads(orjson.dumps(report.to_dict()))
     item = _told(world)[dropped.id]
     assert {name: item[name] for name in ("state", "accepted", "duplicate", "rejected", "reasons")} == {
         "state": "collected",
@@ -181,8 +182,8 @@ def test_a_worker_that_fails_gives_its_lease_back_so_that_the_next_try_is_not_ke
 class Zombie(Intake):
     """Stops before its conclusion, and concludes when it is told to, whatever happened meanwhile."""
 
-    def _conclude(self, tenant: Tenant, report: Report, epoch: int) -> None:
-        self.__dict__["late"] = lambda: Intake._conclude(self, tenant, report, epoch)
+    def _conclude(self, tenant: Tenant, held: Any) -> None:
+        self.__dict__["late"] = lambda: Intake._conclude(self, tenant, held)
 
 
 def test_a_worker_that_comes_back_after_its_lease_concludes_nothing(clock: Clock) -> None:
@@ -246,11 +247,10 @@ def test_a_body_that_breaks_off_is_tried_again_and_not_taken_for_the_end(clock: 
             whole = answer["Body"].read()
 
             class Body:
-                def iter_chunks(self, size: int) -> Any:
-                    yield whole[: len(whole) // 2]
-                    raise client_error("InternalError", 500)
+                def read(self) -> bytes:
+                    raise ResponseStreamingError(error=whole[: len(whole) // 2])
 
-            return {"Body": Body()}
+            return {**answer, "Body": Body()}
 
     world = World()
     dropped = _drop(world, _csv(*range(20)))
