@@ -1,6 +1,6 @@
 """The out-of-memory ladder: settings of a job that died of memory in, settings that need less out. Pure.
 
-A container that ran out says `OutOfMemory: ...` in output/failure (`MARK`); whoever restarts the job takes the next
+A container that ran out says `OutOfMemory: ...` in output/failure; whoever restarts the job takes the next
 rung. Each rung gives up as little as it can: first smaller batches, accumulated so that a step still sees as many rows;
 then activations computed twice instead of kept; then shorter rows. Settings that a strategy has not are left alone.
 """
@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-MARK: Final = "OutOfMemory:"
+from .contract import OUT_OF_MEMORY
+
 SHORTEST: Final = 128
 """Tokens: rows cut below this teach something else."""
 
@@ -31,4 +32,4 @@ def ladder(hyperparameters: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def ran_out(sentence: str | None) -> bool:
     """Whether a container's last sentence says that memory was what it lacked."""
-    return MARK in (sentence or "")
+    return OUT_OF_MEMORY in (sentence or "")

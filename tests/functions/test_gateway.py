@@ -130,7 +130,7 @@ def test_the_same_idempotency_key_names_the_same_job_and_another_tenants_another
     ("body", "says"),
     [
         ({"strategy": "magic"}, "There is no strategy 'magic'"),
-        ({"hyperparameters": {"rank": 0}}, "rank lies between"),
+        ({"hyperparameters": {"rank": -1}}, "rank lies between"),
         ({"hyperparameters": {"colour": "red"}}, "has no hyperparameter colour"),
         ({"model_name": "Auto!"}, "A model's name is 2 to 32"),
         ('{"hyperparameters": {"learning_rate": NaN}}', "learning_rate lies between"),

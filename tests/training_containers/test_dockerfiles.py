@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CONTAINERS = ("lora", "gguf", "serve")
 ENTRIES = {
-    "lora": "training_containers.lora.sft, training_containers.lora.evaluate",
+    "lora": "training_containers.lora.sft, training_containers.lora.preference, training_containers.lora.evaluate",
     "gguf": "training_containers.gguf.pipeline",
     "serve": "training_containers.serve.server",
 }

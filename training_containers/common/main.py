@@ -49,16 +49,21 @@ def run(container: str, job: Job) -> int:
         job.fail(str(error))
         print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
         return 1
-    except MemoryError:
-        job.fail("The machine ran out of memory.")
-        traceback.print_exc()
-        return 1
     except Exception as error:
         # The border of the process: whatever happened, the caller gets a sentence and the log the traceback.
-        job.fail(f"{type(error).__name__}: {error}")
+        job.fail(_sentence(error))
         traceback.print_exc()
         return 1
     return 0
+
+
+def _sentence(error: Exception) -> str:
+    """What memory was short for begins in one way, whoever ran out of it: Python, torch on a CPU or on a GPU."""
+    said = " ".join(str(error).split())
+    short = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    if short or "can't allocate memory" in said or "not enough memory" in said:
+        return f"{contract.OUT_OF_MEMORY} the job needs more memory than the machine has. {said[:300]}".strip()
+    return f"{type(error).__name__}: {said}"
 
 
 def main() -> None:

@@ -23,10 +23,11 @@ from millrace.evaluation import Judged
 
 from training_containers.common import manifest, progress
 from training_containers.common.job import Job
+from training_containers.common.rows import Row
 from training_containers.serve.llama import SMALL, Context, Model
 
 from . import converter, merge, parity, quantize, settings, tasks
-from .settings import Example, Quantization, Settings
+from .settings import Quantization, Settings
 
 STAGES: Final = ("merge", "convert", "tokens", "reference", "quantize", "parity", "tasks", "write")
 F16: Final = "F16"
@@ -146,7 +147,7 @@ def _with_same_tokens(f16: Path, tokenizer: Any, talks: list[list[dict[str, str]
     raise TrainingFailed(f"The 16-bit GGUF does not read text as the trained model does. {first}")
 
 
-def _opened(example: Example, wanted: Settings) -> list[dict[str, str]]:
+def _opened(example: Row, wanted: Settings) -> list[dict[str, str]]:
     """The messages without a space at the start, see parity.PROBES."""
     return [{**m, "content": m["content"].lstrip()} for m in example.messages(wanted.instruction)]
 
@@ -191,7 +192,7 @@ def _rung(type: str, path: Path, against: str, found: parity.Distance, wanted: S
     return Rung(type, path, path.stat().st_size, against, found, reasons)
 
 
-def _smallest(top: Rung, rungs: list[Rung], examples: list[Example], base: list[Judged], wanted: Settings) -> Rung:
+def _smallest(top: Rung, rungs: list[Rung], examples: list[Row], base: list[Judged], wanted: Settings) -> Rung:
     """From the smallest up: the first that passes parity and does the task as well as F16. F16 where none does."""
     _do_task(top, examples, base, wanted)
     for rung in sorted((r for r in rungs if not r.reasons), key=lambda r: r.size_bytes):
@@ -206,7 +207,7 @@ def _smallest(top: Rung, rungs: list[Rung], examples: list[Example], base: list[
     return top
 
 
-def _do_task(rung: Rung, examples: list[Example], base: list[Judged], wanted: Settings) -> None:
+def _do_task(rung: Rung, examples: list[Row], base: list[Judged], wanted: Settings) -> None:
     model = Model(rung.path)
     written = tasks.write(model, examples, wanted)
     model.close()

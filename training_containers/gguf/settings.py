@@ -5,23 +5,21 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from millrace.errors import InvalidInput
-from millrace.text.prompt import user_message
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from training_containers.common import manifest
+from training_containers.common.rows import Row, read
+from training_containers.common.settings import Told
 
 Quantization = Literal["Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M"]
 
 
-class Settings(BaseModel):
+class Settings(Told):
     """Hyperparameters with their bounds; strategy.json shows this model's schema."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     ladder: list[Quantization] = Field(default=["Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M"], description="Quantisations to try")
     kl_max: float = Field(default=0.05, gt=0, le=10, description="Highest mean KL divergence, nats per token")
@@ -35,28 +33,9 @@ class Settings(BaseModel):
     seed: int = Field(default=0, ge=0, description="Of the bootstrap")
     threads: int = Field(default=0, ge=0, le=256, description="Threads to use; 0 is one a core")
 
-    @classmethod
-    def of(cls, hyperparameters: dict[str, Any]) -> Settings:
-        """The user's values over the defaults."""
-        try:
-            return cls.model_validate(hyperparameters)
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise InvalidInput(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
-
     @property
     def cores(self) -> int:
         return self.threads or len(os.sched_getaffinity(0))
-
-
-@dataclass(frozen=True)
-class Example:
-    id: str
-    source: str
-    target: str
-
-    def messages(self, instruction: str) -> list[dict[str, str]]:
-        return [{"role": "user", "content": user_message(self.source, instruction)}]
 
 
 def base_outputs(evaluation: Path) -> dict[str, str] | None:
@@ -68,13 +47,9 @@ def base_outputs(evaluation: Path) -> dict[str, str] | None:
     return {str(row["id"]): str(row["base_output"]) for row in told["examples"]}
 
 
-def examples(test: Path, most: int, judged: Collection[str] | None) -> list[Example]:
+def examples(test: Path, most: int, judged: Collection[str] | None) -> list[Row]:
     """The first `most` rows of the channel `test`, of those that the evaluation judged where it was given."""
-    path = test / "data.jsonl"
-    if not path.is_file():
-        raise InvalidInput("The channel `test` has no data.jsonl: parity is measured on held-out texts.")
-    rows = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
-    found = [Example(str(row.get("id", i)), row["source"], row["target"]) for i, row in enumerate(rows)]
+    found = [row for row in read(test, "test") if row.label]
     kept = [example for example in found if judged is None or example.id in judged]
     if not kept:
         which = "has no row" if not found else f"has {len(found)} rows and none that the evaluation judged"

@@ -12,9 +12,10 @@ from millrace import evaluation
 from millrace.evaluation import Judged
 from millrace.text import faithfulness
 
+from training_containers.common.rows import Row
 from training_containers.serve.llama import Context, Model, Sampling
 
-from .settings import Example, Settings
+from .settings import Settings
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Written:
     """Generated tokens of all examples over the wall time of the whole pass, every thread at work."""
 
 
-def write(model: Model, examples: Sequence[Example], settings: Settings) -> Written:
+def write(model: Model, examples: Sequence[Row], settings: Settings) -> Written:
     """Greedy answers to every example; one may be twice its prompt long, plus 16 tokens, as in evaluation."""
     prompts = [model.prompt(e.messages(settings.instruction))[-(settings.context - 1) :] for e in examples]
     each = model.threads(settings.cores)
@@ -51,7 +52,7 @@ def write(model: Model, examples: Sequence[Example], settings: Settings) -> Writ
     return Written([model.text(tokens).strip() for tokens in answers], sum(map(len, answers)) / took_s)
 
 
-def judged(examples: Sequence[Example], outputs: Sequence[str]) -> list[Judged]:
+def judged(examples: Sequence[Row], outputs: Sequence[str]) -> list[Judged]:
     """A verdict on each output, by the verifier and the judge that every other step uses."""
     return [
         evaluation.judge(e.source, e.target, output, len(faithfulness.verify(e.source, output)))

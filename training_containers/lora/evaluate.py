@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +20,17 @@ from millrace.text.faithfulness import verify
 from training_containers.common import manifest, progress
 from training_containers.common.job import Job
 from training_containers.common.progress import Reporter
+from training_containers.common.rows import Row, read
 
 from . import base as bases
 from . import data
-from .data import Encoded, Row
+from .data import Encoded
+from .packing import target_loss
 from .settings import EvaluateSettings
 
 # isort: split
 import torch
 from peft import PeftModel
-from torch.nn.functional import cross_entropy
 
 STRATEGY = "lora-evaluate"
 Report = Callable[[int], None]
@@ -40,19 +40,19 @@ def evaluate(job: Job) -> None:
     """Write model/evaluation.json, every example by itself, and the manifest with the flat figures."""
     wanted = EvaluateSettings.of(job.hyperparameters)
     path, adapter = bases.folder(job), _adapter(job)
-    rows = data.rows(job.channel("test"), "test")[: wanted.max_examples]
+    rows = [row for row in read(job.channel("test"), "test") if row.label][: wanted.max_examples]
     if not rows:
         raise InvalidInput("The channel `test` has no row: a model is judged on held-out texts.")
     reporter = Reporter(2 * len(rows), status="evaluating")
     reporter.step(0)
-    tokenizer, model = bases.load(path)
-    encoded = data.encode(tokenizer, data.stop_ids(tokenizer, model), rows, wanted.instruction)
+    tokenizer, model = bases.load(path, wanted.device)
+    encoded = data.encode(tokenizer, data.stop_ids(tokenizer, model.generation_config), rows, wanted.instruction)
     model.eval()
     base_outputs, _ = written(model, tokenizer, encoded, wanted, lambda done: reporter.step(done))
-    base_loss = target_loss(model, tokenizer, encoded, wanted.batch_size)
+    base_loss = target_loss(model, encoded, wanted.batch_size)
     candidate = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
     outputs, speed = written(candidate, tokenizer, encoded, wanted, lambda done: reporter.step(len(rows) + done))
-    loss = target_loss(candidate, tokenizer, encoded, wanted.batch_size)
+    loss = target_loss(candidate, encoded, wanted.batch_size)
     examples = [_example(*both) for both in zip(rows, outputs, base_outputs, strict=True)]
     figures = {
         **evaluation.summarise(_verdicts(rows, outputs), _verdicts(rows, base_outputs), wanted.seed),
@@ -81,7 +81,7 @@ def written(
 ) -> tuple[list[str], float]:
     """Greedy answers in the rows' order, and tokens a second. At most twice the prompt and 16 tokens each."""
     outputs, tokens, done, began = [""] * len(rows), 0, 0, time.monotonic()
-    stops = sorted(data.stop_ids(tokenizer, model))
+    stops = sorted(data.stop_ids(tokenizer, model.generation_config))
     for batch in _batches(rows, wanted.batch_size):
         longest = max(len(rows[index].prompt) for index in batch)
         ids = torch.full((len(batch), longest), tokenizer.pad_token_id)
@@ -104,25 +104,6 @@ def written(
         done += len(batch)
         report(done)
     return outputs, tokens / (time.monotonic() - began)
-
-
-@torch.inference_mode()
-def target_loss(model: Any, tokenizer: Any, rows: Sequence[Encoded], size: int) -> float:
-    """Mean negative log-likelihood over all target tokens, nats."""
-    total, count = 0.0, 0
-    for batch in _batches(rows, size):
-        longest = max(len(rows[index].ids) for index in batch)
-        ids = torch.full((len(batch), longest), tokenizer.pad_token_id)
-        labels = torch.full_like(ids, -100)
-        for place, index in enumerate(batch):
-            ids[place, : len(rows[index].ids)] = torch.tensor(rows[index].ids)
-            labels[place, : len(rows[index].ids)] = torch.tensor(rows[index].labels)
-        mask = (torch.arange(longest)[None] < torch.tensor([[len(rows[i].ids)] for i in batch])).long()
-        logits = model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device)).logits[:, :-1].float()
-        wanted = labels[:, 1:].to(model.device)
-        total += cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="sum").item()
-        count += int((wanted != -100).sum())
-    return total / count
 
 
 def overlap(targets: Sequence[str], outputs: Sequence[str]) -> dict[str, float]:
@@ -155,7 +136,9 @@ def _example(row: Row, output: str, base_output: str) -> dict[str, Any]:
     violations = len(verify(row.source, output))
     verdict = evaluation.judge(row.source, row.target, output, violations)
     return {
-        **asdict(row),
+        "id": row.id,
+        "source": row.source,
+        "target": row.target,
         "output": output,
         "base_output": base_output,
         "kept": verdict.kept,

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .settings import EvaluateSettings, SftSettings, _Settings
+from training_containers.common.settings import Told
+
+from .settings import DpoSettings, EvaluateSettings, KtoSettings, SftSettings
 
 _RESOURCES = {"gpus": 1, "memory_gb": 16, "volume_gb": 60}
 
@@ -16,16 +18,26 @@ def described() -> dict[str, Any]:
     return {
         "container": "lora",
         "strategies": {
-            "lora-sft": {
-                "entry": "training_containers.lora.sft:train",
-                "kind": "strategy",
-                "title": "LoRA fine-tuning on pairs",
-                "description": "Teaches a language model to write the target where it is given the source.",
-                "channels": {"required": ["train", "base"], "optional": ["validation", "test"]},
-                "produces": "adapter",
-                "hyperparameters": _schema(SftSettings),
-                "resources": {"instance_type": "ml.g5.xlarge", **_RESOURCES, "max_runtime_s": 14400},
-            },
+            "lora-sft": _strategy(
+                SftSettings,
+                "sft:train",
+                "LoRA fine-tuning on pairs",
+                "Teaches a language model to write the target where it is given the source.",
+            ),
+            "lora-dpo": _strategy(
+                DpoSettings,
+                "preference:dpo",
+                "LoRA on preferences (DPO)",
+                "Teaches a language model which of two answers is wanted: prompt, chosen, rejected. "
+                "Of a plain pair the source is what the target was chosen over.",
+            ),
+            "lora-kto": _strategy(
+                KtoSettings,
+                "preference:kto",
+                "LoRA on verdicts (KTO)",
+                "Teaches a language model from answers with a thumb up or down: prompt, completion, label. "
+                "A preference and a plain pair give one of each.",
+            ),
             "lora-evaluate": {
                 "entry": "training_containers.lora.evaluate:evaluate",
                 "kind": "step",
@@ -40,10 +52,21 @@ def described() -> dict[str, Any]:
     }
 
 
-def _schema(settings: type[_Settings]) -> dict[str, Any]:
-    made = settings.model_json_schema()
-    properties = {name: {k: v for k, v in p.items() if k != "title"} for name, p in made["properties"].items()}
-    return {"type": "object", "properties": properties}
+def _strategy(settings: type[Told], entry: str, title: str, description: str) -> dict[str, Any]:
+    return {
+        "entry": f"training_containers.lora.{entry}",
+        "kind": "strategy",
+        "title": title,
+        "description": description,
+        "channels": {"required": ["train", "base"], "optional": ["validation", "test"]},
+        "produces": "adapter",
+        "hyperparameters": _schema(settings),
+        "resources": {"instance_type": "ml.g5.xlarge", **_RESOURCES, "max_runtime_s": 14400},
+    }
+
+
+def _schema(settings: type[Told]) -> dict[str, Any]:
+    return {"type": "object", "properties": settings.schema_properties()}
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ import pytest
 from millrace import contract
 from millrace.contract import Metrics, Progress
 from millrace.errors import Corrupt, InvalidInput, MillraceError
+from millrace.ladder import ran_out
 
 from training_containers.common import main, manifest, progress
 from training_containers.common.job import Job
@@ -104,6 +105,18 @@ def runs_out(job: Job) -> None:
     raise MemoryError
 
 
+def runs_out_in_torch(job: Job) -> None:
+    import torch
+
+    torch.empty(2**60, dtype=torch.uint8)
+
+
+def runs_out_on_a_gpu(job: Job) -> None:
+    import torch
+
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+
 def test_a_strategy_that_writes_its_manifest_exits_0(container: Path, tmp_path: Path) -> None:
     describe(container, "completes")
 
@@ -116,7 +129,7 @@ def test_a_strategy_that_writes_its_manifest_exits_0(container: Path, tmp_path: 
         ("returns_early", "The strategy returned without writing its manifest."),
         ("refuses", "The rows are too few."),
         ("breaks", "RuntimeError: a kernel is gone"),
-        ("runs_out", "The machine ran out of memory."),
+        ("runs_out", "OutOfMemory: the job needs more memory than the machine has."),
     ],
 )
 def test_every_way_to_fail_leaves_one_sentence_and_exits_1(
@@ -126,6 +139,14 @@ def test_every_way_to_fail_leaves_one_sentence_and_exits_1(
 
     assert main.run("mine", job(tmp_path / "root", strategy='"mine"')) == 1
     assert (tmp_path / "root" / contract.FAILURE).read_text() == sentence
+
+
+@pytest.mark.parametrize("entry", ["runs_out", "runs_out_in_torch", "runs_out_on_a_gpu"])
+def test_a_lack_of_memory_is_said_so_that_the_ladder_is_climbed(container: Path, tmp_path: Path, entry: str) -> None:
+    describe(container, entry)
+
+    assert main.run("mine", job(tmp_path / "root", strategy='"mine"')) == 1
+    assert ran_out((tmp_path / "root" / contract.FAILURE).read_text())
 
 
 def test_an_unknown_strategy_is_told_with_the_known_ones(container: Path) -> None:

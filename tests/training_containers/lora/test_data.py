@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from millrace.errors import InvalidInput
 
+from training_containers.common.rows import Row
 from training_containers.lora import data
-from training_containers.lora.data import Row
 
 END = 5
 ROW = Row("a", "Moreover, it is late.", "It's late.")
@@ -21,11 +21,6 @@ def tokenizer(base: Path) -> Any:
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(base)
-
-
-def channel(folder: Path, text: str) -> Path:
-    (folder / "data.jsonl").write_text(text)
-    return folder
 
 
 def test_the_target_with_its_stop_token_is_what_the_loss_sees(tokenizer: Any) -> None:
@@ -67,30 +62,7 @@ def test_a_base_without_an_end_of_sequence_is_refused(tokenizer: Any) -> None:
 
 
 def test_stop_tokens_are_the_tokenizers_and_the_generation_configurations() -> None:
-    model = SimpleNamespace(generation_config=SimpleNamespace(eos_token_id=[7, 9]))
-
-    assert data.stop_ids(SimpleNamespace(eos_token_id=5), model) == {5, 7, 9}
-
-
-@pytest.mark.parametrize(
-    ("line", "sentence"),
-    [
-        ("not json", "Line 2 of the channel `train` is not a row"),
-        ('{"id": "1", "source": "a"}', "Line 2 of the channel `train` is not a row"),
-        ('{"id": "1", "source": "a", "target": " "}', "Line 2 of the channel `train` has no text in `target`"),
-        ('{"id": "1", "source": 3, "target": "b"}', "Line 2 of the channel `train` has no text in `source`"),
-    ],
-)
-def test_a_line_that_is_no_row_is_named(tmp_path: Path, line: str, sentence: str) -> None:
-    good = '{"id": "0", "source": "a", "target": "b"}\n'
-
-    with pytest.raises(InvalidInput, match=sentence):
-        data.rows(channel(tmp_path, good + line + "\n"), "train")
-
-
-def test_a_channel_without_its_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match=r"`test` has no data\.jsonl"):
-        data.rows(tmp_path, "test")
+    assert data.stop_ids(SimpleNamespace(eos_token_id=5), SimpleNamespace(eos_token_id=[7, 9])) == {5, 7, 9}
 
 
 def test_a_held_out_source_among_the_training_rows_is_a_leak() -> None:
@@ -101,3 +73,58 @@ def test_a_held_out_source_among_the_training_rows_is_a_leak() -> None:
 def test_a_text_with_a_marker_of_the_tokenizer_is_seen(tokenizer: Any) -> None:
     assert data.speaks_markers(tokenizer, Row("a", "Say <|end|> now.", "Now."))
     assert not data.speaks_markers(tokenizer, ROW)
+
+
+def test_a_long_transcript_is_cut_at_a_sentence_end_beside_its_whole_note(tokenizer: Any) -> None:
+    row = Row("a", "The team left at ten. " * 40, "The team left.")
+
+    (made,), counts = data.fitted(tokenizer, {END}, [row], "", 64, "auto")
+
+    assert counts == {"cut": 1, "too_long": 0, "markers": 0} and 50 < made.length <= 64
+    assert tokenizer.decode(made.ids).endswith("at ten.<|end|><|assistant|> The team left.<|end|>")
+
+
+def test_a_long_rewrite_is_left_out_since_half_of_it_would_teach_to_invent(tokenizer: Any) -> None:
+    long = "The team left at ten. " * 40
+    rows = [Row("a", long, long), ROW, Row("b", "Say <|end|> now.", "Now.")]
+
+    made, counts = data.fitted(tokenizer, {END}, rows, "", 64, "auto")
+
+    assert len(made) == 1 and counts == {"cut": 0, "too_long": 1, "markers": 1}
+
+
+def test_a_template_that_opens_twice_is_refused(base: Path) -> None:
+    from transformers import AutoTokenizer
+
+    broken = AutoTokenizer.from_pretrained(base)
+    broken.chat_template = "<s><s>" + broken.chat_template
+
+    with pytest.raises(InvalidInput, match="opens with <s> twice"):
+        data.encode(broken, {END}, [ROW], "")
+
+
+def test_a_template_that_refuses_a_role_is_told_with_the_roles(base: Path) -> None:
+    from transformers import AutoTokenizer
+
+    strict = AutoTokenizer.from_pretrained(base)
+    strict.chat_template = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+
+    with pytest.raises(InvalidInput, match="does not take messages of system, user: no system"):
+        data.encode(strict, {END}, [Row("a", "S", "T", context=(("system", "Be brief."),))], "")
+
+
+def test_the_turns_before_a_source_stand_in_its_prompt(tokenizer: Any) -> None:
+    row = Row("a", "And now?", "Later.", context=(("user", "Is it late?"), ("assistant", "No.")))
+
+    (made,) = data.encode(tokenizer, {END}, [row], "")
+
+    assert tokenizer.decode(made.prompt) == (
+        "<|user|> Is it late?<|end|><|assistant|> No.<|end|><|user|> And now?<|end|><|assistant|>"
+    )
+
+
+def test_a_question_in_two_held_out_splits_is_a_leak_too() -> None:
+    with pytest.raises(
+        InvalidInput, match="1 rows of `test` have a source that is also in `validation`, such as row c"
+    ):
+        data.refuse_leak([ROW], {"validation": [Row("b", "Other.", "x")], "test": [Row("c", "other.  ", "y")]})

@@ -48,28 +48,30 @@ def test_every_example_stands_by_itself(evaluated: Job) -> None:
 def test_the_loss_over_targets_is_the_models_own_row_by_row(base: Path) -> None:
     import torch
 
+    from training_containers.common.rows import Row
     from training_containers.lora import base as bases
-    from training_containers.lora import data
+    from training_containers.lora import data, packing
 
     tokenizer, model = bases.load(base)
     model.float()
-    made = data.encode(tokenizer, {5}, [data.Row(r["id"], r["source"], r["target"]) for r in rows(5)], "")
+    made = data.encode(tokenizer, {5}, [Row(r["id"], r["source"], r["target"]) for r in rows(5)], "")
 
     with torch.no_grad():
         each = [model(torch.tensor([r.ids]), labels=torch.tensor([r.labels])).loss.item() for r in made]
     weights = [len(r.target) for r in made]
     alone = sum(loss * weight for loss, weight in zip(each, weights, strict=True)) / sum(weights)
-    assert evaluate.target_loss(model, tokenizer, made, 3) == pytest.approx(alone, rel=1e-4)
+    assert packing.target_loss(model, made, 3) == pytest.approx(alone, rel=1e-4)
 
 
 def test_batched_greedy_answers_are_those_of_one_row_alone(base: Path) -> None:
+    from training_containers.common.rows import Row
     from training_containers.lora import base as bases
     from training_containers.lora import data
     from training_containers.lora.settings import EvaluateSettings
 
     tokenizer, model = bases.load(base)
     model.float()
-    made = data.encode(tokenizer, {5}, [data.Row(r["id"], r["source"], r["target"]) for r in rows(4)], "")
+    made = data.encode(tokenizer, {5}, [Row(r["id"], r["source"], r["target"]) for r in rows(4)], "")
     seen: list[int] = []
 
     def answers(size: int) -> list[str]:
