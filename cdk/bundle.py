@@ -46,7 +46,7 @@ class Kind:
 GATEWAY = Kind(
     "gateway",
     (("shared/millrace", "millrace"), ("functions", "functions")),
-    excluded=("functions/authorize", "functions/ingest", "functions/monitor", "functions/progress", "functions/steps"),
+    excluded=tuple(f"functions/{name}" for name in ("authorize", "ingest", "monitor", "progress", "steps", "unpack")),
 )
 FUNCTIONS = Kind(
     "functions",

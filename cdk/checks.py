@@ -45,7 +45,8 @@ def explain(stack: Millrace) -> None:
     )
     for function in stack.functions.made.values():
         _acknowledge(function, _of_function(stack, function.dead_letter_queue is not None))
-    for scope in (stack.gateway, stack.humanizing, stack.ingestion, stack.training, stack.monitoring, stack.serving):
+    scopes = (stack.gateway, stack.humanizing, stack.ingestion, stack.training, stack.datasets, stack.monitoring)
+    for scope in (*scopes, stack.serving):
         _acknowledge(scope, [(f"AwsSolutions-IAM5[Resource::{name}]", why) for name, why in _wildcards(stack)])
 
 
@@ -62,7 +63,7 @@ def _wildcards(stack: Millrace) -> Iterable[tuple[str, str]]:
     data, drops, table = (_arn(stack, each) for each in (stack.corpus.data, stack.corpus.drops, stack.corpus.table))
     prefix = stack.stage.prefix
     ours = [f"{data}/tenants/*", f"{data}/base/*", f"{drops}/drop/*", f"{table}/index/*"]
-    ours += [_service("states", f"execution:{prefix}-train:*")]
+    ours += [_service("states", f"execution:{prefix}-{each}:*") for each in ("train", "unpack*")]
     ours += [_service("sagemaker", f"{kind}/{prefix}-*") for kind in ("endpoint", "endpoint-config", "model")]
     ours += [_service("sagemaker", f"training-job/*-{stage}") for stage in ("train", "evaluate", "gguf")]
     ours += [_service("logs", f"log-group:/aws/sagemaker/Endpoints/{prefix}-*:*")]

@@ -38,7 +38,19 @@ class Corpus(Construct):
             "Drops", days=30, server_access_logs_bucket=self.access_log, server_access_logs_prefix="drops/"
         )
         _announce(self.drops)
+        _announce(self.data)
+        self._open_to_browsers()
         self.table = self._table()
+
+    def _open_to_browsers(self) -> None:
+        """A signed address is what permits, wherever the page that has it came from; no cookie is of any use here."""
+        self.data.add_cors_rule(
+            allowed_methods=[aws_s3.HttpMethods.GET, aws_s3.HttpMethods.HEAD, aws_s3.HttpMethods.PUT],
+            allowed_origins=["*"],
+            allowed_headers=["*"],
+            exposed_headers=["ETag"],
+            max_age=3600,
+        )
 
     def _key(self) -> aws_kms.Key:
         stack = Stack.of(self)

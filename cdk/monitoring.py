@@ -45,7 +45,7 @@ class Monitoring(Construct):
         functions: Functions,
         stage: Stage,
         corpus: Corpus,
-        training: settings.Training,
+        training: settings.Monitor,
     ) -> None:
         super().__init__(scope, id)
         self.stage = stage

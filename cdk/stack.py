@@ -13,6 +13,8 @@ from millrace.contract import DROP_PREFIX, TENANTS_PREFIX
 
 from .code import Functions
 from .corpus import Corpus
+from .datasets import Datasets
+from .datasets import machine_arn as unpack_machine_arn
 from .gateway import Gateway
 from .humanizing import Humanizing
 from .images import Images
@@ -58,7 +60,8 @@ class Millrace(Stack):
         self.gateway = Gateway(self, "Gateway", self.functions, stage, self._of_gateway(), self._of_storage())
         self.ingestion = Ingestion(self, "Ingestion", self.functions, stage, self.corpus, self._of_ingest)
         self.training = Training(self, "Training", self.functions, stage, self._of_steps(), self.serving.role)
-        self.monitoring = Monitoring(self, "Monitoring", self.functions, stage, self.corpus, self._of_training())
+        self.datasets = Datasets(self, "Datasets", self.functions, stage, self.corpus, self._of_unpack())
+        self.monitoring = Monitoring(self, "Monitoring", self.functions, stage, self.corpus, self._of_monitor())
         queues = (self.ingestion.watched, self.humanizing.watched)
         self.monitoring.watch(self.functions, self.gateway, queues, self.training)
         self._grant()
@@ -79,19 +82,26 @@ class Millrace(Stack):
             "train_threshold": self.stage.train_threshold,
         }
 
+    def _able_to_unpack(self) -> dict[str, Any]:
+        return {"unpack_machine": unpack_machine_arn(self, self.stage)}
+
+    def _of_unpack(self) -> settings.Unpack:
+        return settings.Unpack(**self._where(), **self._able_to_unpack())
+
+    def _of_monitor(self) -> settings.Monitor:
+        return settings.Monitor(**self._able_to_train(), **self._able_to_unpack())
+
     def _of_storage(self) -> settings.Storage:
         return settings.Storage(**self._where())
 
-    def _of_training(self) -> settings.Training:
-        return settings.Training(**self._able_to_train())
-
     def _of_ingest(self, queue_url: str) -> settings.Ingest:
-        drops = self.corpus.drops.bucket_name
-        return settings.Ingest(**self._able_to_train(), drop_bucket=drops, ingest_queue=queue_url)
+        able = self._able_to_train() | self._able_to_unpack()
+        return settings.Ingest(**able, drop_bucket=self.corpus.drops.bucket_name, ingest_queue=queue_url)
 
     def _of_gateway(self) -> settings.Gateway:
         return settings.Gateway(
             **self._able_to_train(),
+            **self._able_to_unpack(),
             drop_bucket=self.corpus.drops.bucket_name,
             provider_secret=self._provider_secret_name,
             cursor_secret=self._cursor_secret_name,
@@ -158,8 +168,8 @@ class Millrace(Stack):
         _may(self.gateway.authorizer, READ_ITEMS, table)
         _may(self.monitoring.progress, READ_ITEMS + WRITE_ITEMS, table)
         rewrite = self.humanizing.function
-        writers = (self.gateway.function, rewrite, self.ingestion.function, self.monitoring.monitor, *steps.values())
-        for function in writers:
+        workers = (rewrite, self.datasets.function, self.ingestion.function, *steps.values())
+        for function in (self.gateway.function, self.monitoring.monitor, *workers):
             _may(function, READ_ITEMS + WRITE_ITEMS, table)
             _may(function, READ_OBJECTS + WRITE_OBJECTS, [tenants])
             # Without it S3 says "forbidden" where an object is missing.
@@ -177,6 +187,7 @@ class Millrace(Stack):
         for function in (self.gateway.function, rewrite):
             _may(function, ["sqs:SendMessage"], [self.humanizing.watched.queue.queue_arn])
         self._grant_jobs()
+        self._grant_datasets(tenants)
         self._grant_machine()
         self._grant_containers(tenants, base)
 
@@ -208,6 +219,31 @@ class Millrace(Stack):
         _may(deploys, ["kms:DescribeKey"], [self.corpus.key.key_arn])
         self._may_create_grant(deploys)
         self._may_pass_role(deploys)
+
+    def _grant_datasets(self, tenants: str) -> None:
+        """Who takes archives in, and who removes them; the machine runs each slice as an execution of its own."""
+        corpus, arn = self.corpus, unpack_machine_arn(self, self.stage)
+        executions = self.format_arn(
+            service="states",
+            resource="execution",
+            resource_name=f"{self.stage.prefix}-unpack*:*",  # those of a Distributed Map bear its label as well
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )
+        unpack, machine = self.datasets.function, self.datasets.machine
+        for function in (self.gateway.function, self.ingestion.function, self.monitoring.monitor, unpack):
+            _may(function, ["states:StartExecution"], [arn])
+        for function in (self.gateway.function, self.monitoring.monitor):
+            _may(function, ["states:DescribeExecution", "states:StopExecution"], [executions])
+            _may(function, ["s3:ListMultipartUploadParts"], [tenants])
+            _may(function, ["s3:ListBucketMultipartUploads"], [corpus.data.bucket_arn])
+        for function in (self.gateway.function, self.monitoring.monitor, unpack):
+            _may(function, ["s3:DeleteObject", "s3:DeleteObjectVersion"], [tenants])
+            _may(function, ["s3:ListBucketVersions"], [corpus.data.bucket_arn])
+        _may(machine, ["lambda:InvokeFunction"], [unpack.function_arn])
+        _may(machine, ["states:StartExecution"], [arn])
+        _may(machine, ["states:DescribeExecution", "states:StopExecution"], [executions])
+        _may(machine, ["s3:GetObject"], [tenants])
+        _may(machine, USE_KEY, [corpus.key.key_arn])
 
     def _grant_machine(self) -> None:
         machine, key = self.training.machine, self.corpus.key.key_arn
@@ -266,6 +302,7 @@ class Millrace(Stack):
             "DropBucket": corpus.drops.bucket_name,
             "DropPrefix": DROP_PREFIX,
             "TrainMachineArn": machine_arn(self, self.stage),
+            "UnpackMachineArn": unpack_machine_arn(self, self.stage),
             "ProviderSecret": self._provider_secret_name,
             "GatewayFunction": self.gateway.function.function_name,
             "ContainerRoleArn": self.serving.role.role_arn,

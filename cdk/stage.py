@@ -39,6 +39,8 @@ class Stage:
     ingest_concurrency: int = 5
     rewrite_concurrency: int = 2
     """Jobs that are worked on at a time; the others wait in the queue."""
+    unpack_concurrency: int = 40
+    """Slices of one archive that are looked at at once."""
     reserved_concurrency: Mapping[str, int] = field(default_factory=dict)
     """Function name -> share of the account's concurrency that it alone may use, and no more than that."""
 
@@ -63,6 +65,7 @@ STAGES: Mapping[str, Stage] = {
         job_limit_s=2 * 3600,
         deploy_poll_s=1,
         deploy_polls=300,
+        unpack_concurrency=2,
     ),
     "dev": Stage(
         name="dev",
@@ -90,6 +93,7 @@ STAGES: Mapping[str, Stage] = {
             "authorize": 100,
             "ingest": 20,
             "rewrite": 10,
+            "unpack": 100,
             "progress": 20,
             "monitor": 2,
             **dict.fromkeys(("plan", "gate", "register", "deploy", "conclude"), 10),

@@ -118,6 +118,41 @@ def train(
     }
 
 
+def distribute(
+    states: dict[str, State],
+    *,
+    start: str,
+    bucket: str,
+    key: str,
+    item: State,
+    concurrency: int,
+    then: str,
+    otherwise: str,
+) -> State:
+    """Run `states` once for each element of a JSON list in S3, as executions of their own; their answers are dropped.
+
+    One that fails for good fails all: what it should have left is needed. `bucket`, `key`: paths in the input.
+    """
+    return {
+        "Type": "Map",
+        "ItemReader": {
+            "Resource": "arn:aws:states:::s3:getObject",
+            "ReaderConfig": {"InputType": "JSON"},
+            "Parameters": {"Bucket.$": bucket, "Key.$": key},
+        },
+        "ItemSelector": item,
+        "MaxConcurrency": concurrency,
+        "ItemProcessor": {
+            "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
+            "StartAt": start,
+            "States": states,
+        },
+        "ResultPath": DISCARDED,
+        "Catch": caught(otherwise),
+        "Next": then,
+    }
+
+
 def on_nvme(plan: str, then: str) -> State:
     """The rule that an instance has disks of its own."""
     path = f"{plan}.instance_type"

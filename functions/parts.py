@@ -10,6 +10,9 @@ from millrace.artifacts import Store
 from millrace.catalogue import Catalogue
 from millrace.corpus import Corpus
 from millrace.datapolicy import Policies
+from millrace.datasets.intake import Intake as Images
+from millrace.datasets.repository import Datasets
+from millrace.datasets.uploads import Uploads
 from millrace.deployment import Deployment
 from millrace.events import Events
 from millrace.intake import Intake
@@ -18,7 +21,7 @@ from millrace.queues import Queue
 from millrace.registry import Registry
 from millrace.rewrites import Rewrites
 from millrace.serving import Serving
-from millrace.settings import Gateway, Ingest, Rewrite, Steps, Storage
+from millrace.settings import Gateway, Ingest, Rewrite, Steps, Storage, Unpack
 from millrace.settings import Training as TrainingSettings
 from millrace.table import Table
 from millrace.training import Pipeline, Training
@@ -76,6 +79,15 @@ def collecting(settings: Ingest) -> Intake:
 @cache
 def ingest_queue(settings: Ingest) -> Queue:
     return Queue(aws.sqs(), settings.ingest_queue)
+
+
+def datasets(settings: Unpack) -> Datasets:
+    uploads = Uploads(aws.s3(), aws.s3_signer(), settings.data_bucket)
+    return Datasets(table(settings), uploads, settings.unpack_machine, aws.stepfunctions())
+
+
+def images(settings: Unpack) -> Images:
+    return Images(datasets(settings), store(settings))
 
 
 def pipeline(settings: Steps) -> Pipeline:

@@ -117,12 +117,14 @@ def _comparisons(rule: State) -> Iterator[tuple[str, str]]:
 def _of_state(state: State, states: dict[str, State]) -> Iterator[str]:
     yield from (f"names no state: {name}" for name in following(state) if name not in states)
     kind = state.get("Type")
-    if kind not in ("Task", "Choice", "Wait", "Pass", *ENDS):
+    if kind not in ("Task", "Map", "Choice", "Wait", "Pass", *ENDS):
         yield f"a {kind} state is not known here"
     if kind not in ("Choice", *ENDS) and ("Next" in state) == bool(state.get("End")):
         yield "has neither or both of Next and End"
     if kind == "Task":
         yield from _of_task(state)
+    if kind == "Map":
+        yield from _of_map(state)
     if kind == "Choice" and "Default" not in state:
         yield "is a Choice without Default"
     yield from _paths(state)
@@ -138,6 +140,20 @@ def _of_task(state: State) -> Iterator[str]:
     if not any(catch.get("ErrorEquals") == ["States.ALL"] for catch in state.get("Catch", [])):
         yield "is a Task that does not catch States.ALL"
     yield from ("catches without keeping its input" for c in state.get("Catch", []) if c.get("ResultPath", "$") == "$")
+
+
+def _of_map(state: State) -> Iterator[str]:
+    """A Distributed Map: its items' own machine is walked like any other; its items end by their tasks' timeouts."""
+    processor = state.get("ItemProcessor") or {}
+    if not 0 < state.get("MaxConcurrency", 0):
+        yield "is a Map without MaxConcurrency"
+    if (processor.get("ProcessorConfig") or {}).get("Mode") != "DISTRIBUTED":
+        yield "is a Map whose items share the history of its execution"
+    if not any(catch.get("ErrorEquals") == ["States.ALL"] for catch in state.get("Catch", [])):
+        yield "is a Map that does not catch States.ALL"
+    yield from ("catches without keeping its input" for c in state.get("Catch", []) if c.get("ResultPath", "$") == "$")
+    inner = {"TimeoutSeconds": 1, **processor}  # the time of a child execution is its tasks'
+    yield from (f"in each item, {fault}" for fault in faults(inner))
 
 
 def _of_retry(retry: State) -> Iterator[str]:

@@ -25,6 +25,7 @@ ENVIRONMENT = {
     "MILLRACE_DROP_BUCKET": "millrace-test-drops",
     "MILLRACE_INGEST_QUEUE": "https://sqs.us-east-1.amazonaws.com/123456789012/millrace-test-ingest",
     "MILLRACE_TRAIN_MACHINE": "arn:aws:states:us-east-1:123456789012:stateMachine:train",
+    "MILLRACE_UNPACK_MACHINE": "arn:aws:states:us-east-1:123456789012:stateMachine:unpack",
     "MILLRACE_TRAIN_THRESHOLD": "60",
     "MILLRACE_PROVIDER_SECRET": "millrace-test-providers",
     "MILLRACE_REWRITE_QUEUE": "https://sqs.us-east-1.amazonaws.com/123456789012/millrace-test-rewrites",
@@ -141,7 +142,8 @@ def _make(environment: dict[str, str]) -> None:
     aws.sqs().create_queue(QueueName=environment["MILLRACE_INGEST_QUEUE"].rsplit("/", 1)[1])
     definition = '{"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}'
     role = "arn:aws:iam::123456789012:role/states"
-    aws.stepfunctions().create_state_machine(name="train", definition=definition, roleArn=role)
+    for name in ("train", "unpack"):
+        aws.stepfunctions().create_state_machine(name=name, definition=definition, roleArn=role)
 
 
 def _schema(hash: str, range: str) -> list[dict[str, str]]:

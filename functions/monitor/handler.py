@@ -1,30 +1,39 @@
-"""Every minute: jobs that are unfinished and that nobody works on are started, started again, or ended."""
+"""Every minute: jobs and datasets that are unfinished and that nobody works on are started, started again, or ended."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from millrace.clock import stamp
 from millrace.contract import Tier
 from millrace.errors import MillraceError
-from millrace.settings import Training
+from millrace.settings import Monitor
 from millrace.tenants import Tenant
 
 from functions import parts
 from functions.observability import logger
 
-settings = Training.from_env()
+settings = Monitor.from_env()
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
-    jobs = parts.jobs(settings)
+    jobs, datasets = parts.jobs(settings), parts.datasets(settings)
     done: dict[str, int] = {}
     for item in jobs.active():
-        try:
-            deed: str = jobs.sweep_one(Tenant(item["tenant"], Tier(item["tier"])), item["job_id"])
-        except MillraceError as error:
-            logger.warning("sweep failed", job_id=item["job_id"], reason=str(error))
-            deed = "error"
-        if deed != "left":
-            logger.info("swept", job_id=item["job_id"], deed=deed)
-        done[deed] = done.get(deed, 0) + 1
+        _sweep(done, item, "job_id", jobs.sweep_one)
+    for item in datasets.active():
+        _sweep(done, item, "dataset_id", lambda tenant, id: datasets.sweep_one(tenant, id, stamp()))
     return done
+
+
+def _sweep(done: dict[str, int], item: dict[str, Any], name: str, sweep: Callable[[Tenant, str], str]) -> None:
+    """One of them; what goes wrong with it keeps nobody from the next."""
+    try:
+        deed = sweep(Tenant(item["tenant"], Tier(item["tier"])), item[name])
+    except MillraceError as error:
+        logger.warning("sweep failed", error=type(error).__name__, reason=str(error), **{name: item[name]})
+        deed = "error"
+    if deed != "left":
+        logger.info("swept", deed=deed, **{name: item[name]})
+    done[deed] = done.get(deed, 0) + 1

@@ -20,6 +20,10 @@ DROP_PREFIX: Final = "drop/"
 """Watched: an object under drop/<tenant>/ is collected. Nothing of ours is ever written below it."""
 TENANTS_PREFIX: Final = "tenants/"
 
+DATASETS_FOLDER: Final = "datasets"
+ARCHIVE: Final = "channel/archive.zip"
+"""Watched: tenants/<tenant>/datasets/<id>/channel/archive.zip begins its intake. Nothing else of ours has that name."""
+
 # --- events -----------------------------------------------------------------------------------------------------------
 EVENT_SOURCE: Final = "millrace"
 
@@ -61,6 +65,15 @@ class DropState(StrEnum):
     COLLECTED = "collected"
     REFUSED = "refused"
     """Nothing in it could be used; the report says why."""
+
+
+class DatasetState(StrEnum):
+    DRAFT = "draft"
+    """Nothing uploaded yet, or not all of it."""
+    PROCESSING = "processing"
+    READY = "ready"
+    ERROR = "error"
+    """Refused or failed; the reasons say why, and a new archive may be sent."""
 
 
 class Tier(StrEnum):

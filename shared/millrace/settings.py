@@ -58,6 +58,19 @@ class Training(Storage):
 
 
 @dataclass(frozen=True)
+class Unpack(Storage):
+    """Also able to start the `unpack` state machine."""
+
+    unpack_machine: str = field(kw_only=True)
+    """ARN."""
+
+
+@dataclass(frozen=True)
+class Monitor(Training, Unpack):
+    """The sweeper."""
+
+
+@dataclass(frozen=True)
 class Providers(Settings):
     """What it takes to call a model of somebody else."""
 
@@ -70,7 +83,7 @@ class Providers(Settings):
 
 
 @dataclass(frozen=True)
-class Gateway(Training, Providers):
+class Gateway(Training, Unpack, Providers):
     drop_bucket: str = field(kw_only=True)
     rewrite_queue: str = field(kw_only=True)
     """URL of the queue of rewrites that nobody waits for."""
@@ -89,7 +102,7 @@ class Rewrite(Storage, Providers):
 
 
 @dataclass(frozen=True)
-class Ingest(Training):
+class Ingest(Training, Unpack):
     drop_bucket: str = field(kw_only=True)
     ingest_queue: str = field(kw_only=True)
     """URL of the queue that the events come from: what takes longer than a function may goes on by it."""

@@ -35,6 +35,8 @@ class Kind(StrEnum):
     IDEMPOTENCY = "idempotency"
     VOICE = "voice"
     REWRITE = "rewrite"
+    DATASET = "dataset"
+    ACTIVE_DATASET = "active-dataset"
 
 
 class Role(StrEnum):

@@ -34,6 +34,14 @@ class Assembly:
         (resource,) = self.of_type(kind).values()
         return resource
 
+    def machine(self, name: str) -> Resource:
+        """The state machine of this name without the stage."""
+        found = {r["Properties"]["StateMachineName"].split("-", 2)[2]: r for r in self._machines()}
+        return found[name]
+
+    def _machines(self) -> list[Resource]:
+        return list(self.of_type("AWS::StepFunctions::StateMachine").values())
+
     def functions(self) -> dict[str, Resource]:
         """Name without the stage -> the function's properties."""
         found = (r["Properties"] for r in self.of_type("AWS::Lambda::Function").values())

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from millrace import rewrites, settings
-from millrace.contract import DROP_PREFIX
+from millrace.contract import ARCHIVE, DROP_PREFIX
 from millrace.rewriting import SLICE_S
 
 from cdk import rules
@@ -26,7 +26,8 @@ SETTINGS = {
     "authorize": settings.Storage,
     "ingest": settings.Ingest,
     "rewrite": settings.Rewrite,
-    "monitor": settings.Training,
+    "monitor": settings.Monitor,
+    "unpack": settings.Unpack,
     "progress": settings.Training,
     **dict.fromkeys(("plan", "gate", "register", "deploy", "conclude"), settings.Steps),
 }
@@ -88,7 +89,7 @@ def test_an_image_is_built_from_little_more_than_its_sources(stack: Assembly) ->
 
 def test_every_function_has_the_defaults(stack: Assembly) -> None:
     for name, function in stack.functions().items():
-        assert function["Timeout"] <= 300, name
+        assert function["Timeout"] <= (900 if name == "unpack" else 300), name
         assert function["TracingConfig"] == {"Mode": "Active"}, name
         assert function["KmsKeyArn"] and function["LoggingConfig"]["LogGroup"], name
         assert function["Architectures"] == ["x86_64"] and function["Runtime"] == "python3.13", name
@@ -102,13 +103,11 @@ def test_every_log_is_encrypted_and_forgotten_in_time(stack: Assembly) -> None:
 def test_functions_that_nobody_waits_for_have_dead_letters(stack: Assembly) -> None:
     dead = {name for name, function in stack.functions().items() if "DeadLetterConfig" in function}
 
-    assert dead == {"monitor", "progress"}
+    assert dead == {"monitor", "progress", "unpack"}
 
 
 def test_a_dropped_object_reaches_the_queue_and_only_failed_records_come_back(stack: Assembly) -> None:
-    rule = next(
-        r["Properties"] for r in stack.of_type("AWS::Events::Rule").values() if "EventPattern" in r["Properties"]
-    )
+    rule = _rule(stack, DROP_PREFIX)
     name = rule["Targets"][0]["Arn"]["Fn::GetAtt"][0]
     queue, mapping = stack.template["Resources"][name]["Properties"], _mapping(stack, name)
 
@@ -141,14 +140,26 @@ def function_deadline(function: dict[str, Any]) -> float:
     return float(rules.text_of(function["Environment"]["Variables"]["MILLRACE_SECTION_S"]))
 
 
-def test_nothing_of_ours_is_written_below_a_watched_prefix(stack: Assembly) -> None:
+def test_nothing_of_ours_is_written_where_it_would_call_us_again(stack: Assembly) -> None:
     """Else a report would be collected as a drop, and its report too."""
-    (announced,) = [n for n, b in stack.of_type("AWS::S3::Bucket").items() if _announces(b["Properties"])]
+    announced = [n for n, b in stack.of_type("AWS::S3::Bucket").items() if _announces(b["Properties"])]
+    drops, data = sorted(announced, key=lambda name: "Drops" not in name)
+    archives = _rule(stack, ARCHIVE)["EventPattern"]["detail"]
 
     for policy in stack.of_type("AWS::IAM::Policy").values():
         for statement in rules.statements(policy):
             if "s3:PutObject" in rules.listed(statement["Action"]):
-                assert announced not in json.dumps(statement["Resource"])
+                assert drops not in json.dumps(statement["Resource"])
+    # In the data bucket one name is watched, and only an upload bears it.
+    assert archives["object"]["key"] == [{"wildcard": f"tenants/*/datasets/*/{ARCHIVE}"}]
+    assert archives["bucket"]["name"] == [{"Ref": data}]
+
+
+def _rule(stack: Assembly, key: str) -> dict[str, Any]:
+    """The rule whose pattern names this key."""
+    found = [r["Properties"] for r in stack.of_type("AWS::Events::Rule").values()]
+    (rule,) = [rule for rule in found if key in json.dumps(rule.get("EventPattern"))]
+    return rule
 
 
 def _announces(bucket: dict[str, Any]) -> bool:

@@ -20,7 +20,7 @@ JOBS = tuple(f"{stage}{disk}" for stage in STAGES for disk in ("", "OnNvme"))
 
 @pytest.fixture
 def machine(stack: Assembly) -> dict[str, Any]:
-    return rules.definition_of(stack.only("AWS::StepFunctions::StateMachine"))
+    return rules.definition_of(stack.machine("train"))
 
 
 def test_nothing_in_it_waits_for_ever(machine: dict[str, Any]) -> None:
@@ -55,7 +55,7 @@ def test_a_failed_step_always_comes_to_conclude(machine: dict[str, Any]) -> None
 
 
 def test_executions_are_logged_without_their_data(stack: Assembly) -> None:
-    properties = stack.only("AWS::StepFunctions::StateMachine")["Properties"]
+    properties = stack.machine("train")["Properties"]
 
     assert properties["LoggingConfiguration"]["IncludeExecutionData"] is False
     assert properties["TracingConfiguration"] == {"Enabled": True}

@@ -21,6 +21,7 @@ CEILINGS = {
     "functions.ingest.handler": 700,
     "functions.monitor.handler": 650,
     "functions.progress.handler": 680,
+    "functions.unpack.handler": 650,
     "functions.steps.plan": 620,
     "functions.steps.gate": 620,
     "functions.steps.register": 620,

@@ -1,0 +1,60 @@
+"""The state machine `unpack`, as it stands in the templates and when it is walked."""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from cdk import rules
+from tests import asl
+
+from .conftest import Assembly
+
+
+@pytest.fixture
+def machine(stack: Assembly) -> dict[str, Any]:
+    return rules.definition_of(stack.machine("unpack"))
+
+
+def test_nothing_in_it_waits_for_ever(machine: dict[str, Any]) -> None:
+    assert asl.faults(machine) == []
+
+
+def test_every_slice_is_an_execution_of_its_own_and_answers_with_nothing(machine: dict[str, Any]) -> None:
+    slices = machine["States"]["LookAtSlices"]
+
+    assert slices["ItemProcessor"]["ProcessorConfig"] == {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
+    assert slices["ItemReader"]["Resource"] == "arn:aws:states:::s3:getObject"
+    assert slices["ItemProcessor"]["States"]["Looked"]["Parameters"] == {"done": True}
+    largest = 1_000 * len(json.dumps({"done": True}))
+    assert largest < 256 * 1024, "two million images are a thousand slices"
+
+
+def test_a_failed_step_always_comes_to_conclude(machine: dict[str, Any]) -> None:
+    states = machine["States"]
+    for name in ("Plan", "LookAtSlices", "Merge"):
+        assert [catch["Next"] for catch in states[name]["Catch"]] == ["ConcludeFailed"], name
+
+
+def test_the_checker_sees_a_fault_in_what_runs_for_each_item(machine: dict[str, Any]) -> None:
+    broken = deepcopy(machine)
+    del broken["States"]["LookAtSlices"]["ItemProcessor"]["States"]["Look"]["TimeoutSeconds"]
+
+    assert any("in each item" in fault for fault in asl.faults(broken))
+
+
+def test_the_machine_may_start_itself_and_nothing_else(prod: Assembly) -> None:
+    role = prod.machine("unpack")["Properties"]["RoleArn"]["Fn::GetAtt"][0]
+    granted = {
+        action
+        for policy in prod.of_type("AWS::IAM::Policy").values()
+        if {"Ref": role} in policy["Properties"]["Roles"]
+        for statement in rules.statements(policy)
+        for action in rules.listed(statement["Action"])
+    }
+
+    assert {"states:StartExecution", "lambda:InvokeFunction", "s3:GetObject", "kms:Decrypt"} <= granted
+    assert not any(action.startswith(("iam:", "sagemaker:", "dynamodb:")) for action in granted)

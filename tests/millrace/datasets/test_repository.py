@@ -1,0 +1,140 @@
+"""The life of datasets: legal moves, events told twice, what a sweep finds after a crash."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import product
+
+import pytest
+from millrace.clock import stamp
+from millrace.contract import DatasetState
+from millrace.datasets import dataset as domain
+from millrace.errors import Conflict, InvalidInput, NotFound
+
+from tests.millrace.datasets.archives import picture, zipped
+from tests.millrace.datasets.conftest import Yard
+
+BODY = zipped({"a/1.png": picture(), "b/1.png": picture(2)})
+
+
+def later(**time: float) -> str:
+    return stamp(datetime.now(UTC) + timedelta(**time))
+
+
+def test_only_legal_moves_are_made(yard: Yard) -> None:
+    for before, after in product(DatasetState, DatasetState):
+        assert (str(before) in domain.may_become(after)) == (after in domain.LEGAL[before])
+    draft = yard.draft()
+
+    late = yard.datasets.conclude(yard.tenant, draft.id, 0, DatasetState.READY)
+    assert late.state is DatasetState.DRAFT
+    ready = yard.send(BODY)
+    with pytest.raises(Conflict, match="is ready"):
+        yard.datasets.put(yard.tenant, ready.id, BODY)
+
+
+def test_an_event_told_again_and_again_begins_one_intake(yard: Yard) -> None:
+    dataset = yard.datasets.put(yard.tenant, yard.draft().id, BODY)
+
+    for _ in range(5):
+        yard.datasets.begin(yard.tenant, dataset.id, str(dataset.version), len(BODY))
+
+    assert yard.states.started == [f"{dataset.id}-1"]
+
+
+def test_an_older_event_does_not_begin_a_finished_dataset_again(yard: Yard) -> None:
+    ready = yard.send(BODY)
+
+    again = yard.datasets.begin(yard.tenant, ready.id, "another-version", 5)
+
+    assert again.state is DatasetState.READY and again.version == ready.version
+
+
+def test_an_archive_that_nobody_was_told_of_is_found(yard: Yard) -> None:
+    draft = yard.draft()
+    yard.datasets._mark(yard.tenant, draft.id)
+    yard.datasets.uploads.put(domain.archive_key(yard.tenant, draft.id), BODY)
+
+    deed = yard.datasets.sweep_one(yard.tenant, draft.id, stamp())
+
+    assert deed == "begun" and yard.states.started == [f"{draft.id}-1"]
+
+
+def test_a_forgotten_upload_is_aborted_and_a_fresh_one_left(yard: Yard) -> None:
+    draft = yard.draft()
+    yard.datasets.begin_upload(yard.tenant, draft.id, 100, None)
+
+    assert yard.datasets.sweep_one(yard.tenant, draft.id, later(days=1)) == "left"
+    assert yard.datasets.sweep_one(yard.tenant, draft.id, later(days=3)) == "aborted"
+    assert yard.datasets.active() == [] and yard.datasets.get(yard.tenant, draft.id).upload is None
+
+
+def test_an_upload_that_no_dataset_knows_of_is_aborted(yard: Yard) -> None:
+    """Killed between S3's answer and our note of it."""
+    draft = yard.draft()
+    yard.datasets._mark(yard.tenant, draft.id)
+    yard.datasets.uploads.begin(domain.archive_key(yard.tenant, draft.id), 100, None)
+
+    assert yard.datasets.sweep_one(yard.tenant, draft.id, stamp()) == "left"
+    assert yard.datasets.sweep_one(yard.tenant, draft.id, later(hours=24 * 365 * 20)) == "cleared"
+    assert "Uploads" not in yard.intake.store.client.list_multipart_uploads(Bucket=yard.intake.store.bucket)
+
+
+def test_a_lost_execution_is_started_again_and_given_up_after_three(yard: Yard) -> None:
+    dataset = yard.datasets.put(yard.tenant, yard.draft().id, BODY)
+    deeds = [yard.datasets.sweep_one(yard.tenant, dataset.id, stamp())]
+    for attempt in (1, 2, 3):
+        _end(yard, f"{dataset.id}-{attempt}")
+        deeds.append(yard.datasets.sweep_one(yard.tenant, dataset.id, stamp()))
+
+    assert deeds == ["left", "restarted", "restarted", "failed"]
+    assert yard.datasets.get(yard.tenant, dataset.id).reasons[0]["code"] == "given-up"
+    assert yard.datasets.active() == []
+
+
+def _end(yard: Yard, name: str) -> None:
+    arn = next(arn for arn in yard.states.executions if arn.endswith(name))
+    yard.states.executions[arn]["status"] = "FAILED"
+
+
+def test_a_deletion_that_stopped_half_way_is_finished(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    ready = yard.send(BODY)
+    monkeypatch.setattr("millrace.datasets.repository.purge", _crash)
+    with pytest.raises(KeyboardInterrupt):
+        yard.datasets.delete(yard.tenant, ready.id)
+    monkeypatch.undo()
+    with pytest.raises(NotFound):
+        yard.datasets.get(yard.tenant, ready.id)
+
+    assert yard.datasets.sweep_one(yard.tenant, ready.id, stamp()) == "deleted"
+    assert yard.keys() == [] and yard.datasets.active() == []
+
+
+def _crash(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_dropped_archive_is_adopted_once(yard: Yard) -> None:
+    store = yard.intake.store
+    store.put("elsewhere/photos.zip", BODY)
+    source = {"Bucket": store.bucket, "Key": "elsewhere/photos.zip"}
+
+    made = [yard.datasets.adopt(yard.tenant, "ds-1", "photos", source, len(BODY)) for _ in range(2)]
+
+    assert [each.state for each in made] == [DatasetState.PROCESSING] * 2 and len(yard.states.started) == 1
+    assert yard.run(made[1]).total_samples == 2
+
+
+@pytest.mark.parametrize(("size", "parts"), [(1, 1), (8 * 2**20 + 1, 2), (16 * 2**30, 1024 * 2), (100 * 2**30, 1600)])
+def test_parts_are_few_and_together_the_whole(size: int, parts: int) -> None:
+    each = domain.part_bytes(size)
+
+    count = -(-size // each)
+    assert sum(domain.part_length(n, size, each) for n in range(1, count + 1)) == size
+    assert count <= 2_000 and (count == parts or size == 16 * 2**30)
+
+
+@pytest.mark.parametrize("size", [0, -1, 100 * 2**30 + 1])
+def test_no_archive_is_empty_or_over_the_limit(size: int) -> None:
+    with pytest.raises(InvalidInput):
+        domain.part_bytes(size)
