@@ -19,11 +19,12 @@ from pathlib import Path
 
 from uv import find_uv_bin
 
+from . import bytecode
 from .stage import Stage
 
 ROOT = Path(__file__).parent.parent
 CACHE = ROOT / ".millrace" / "assets"
-_FORMAT = "1"
+_FORMAT = "2"
 """Raise when the way of packing changes, so that no older archive is taken for a new one."""
 _KEPT = 4
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -61,12 +62,12 @@ def build(kind: Kind, stage: Stage) -> tuple[Path, str]:
     """The archive of one asset and the hash of its content."""
     wheels, wheels_key = _wheels(kind, stage)
     files = [(name, path.read_bytes()) for path, name in _source(kind)]
-    key = _digest([wheels_key, *(f"{name}\0{hashlib.sha256(body).hexdigest()}" for name, body in files)])
+    key = _digest([_FORMAT, wheels_key, *(f"{name}\0{hashlib.sha256(body).hexdigest()}" for name, body in files)])
     target = CACHE / f"{kind.name}-{key[:32]}.zip"
     if not target.exists():
-        with _staged(target) as part:
+        with _staged(target) as part, tempfile.TemporaryDirectory() as folder:
             shutil.copyfile(wheels, part)
-            _append(part, files)
+            _append(part, [*files, *bytecode.of_sources(files, Path(folder), stage.python)])
         _forget(f"{kind.name}-*.zip")
     return target, key
 
@@ -95,12 +96,14 @@ def context() -> Path:
 
 def _wheels(kind: Kind, stage: Stage) -> tuple[Path, str]:
     lock = ROOT / "requirements" / f"{kind.name}.txt"
-    key = _digest([_FORMAT, _file_hash(lock), stage.python, stage.python_platform or sys.platform])
+    compiles = "compiled" if bytecode.interpreter(stage.python) else "plain"
+    key = _digest([_FORMAT, _file_hash(lock), stage.python, stage.python_platform or sys.platform, compiles])
     target = CACHE / f"wheels-{kind.name}-{key[:32]}.zip"
     if not target.exists():
         with tempfile.TemporaryDirectory() as folder, _staged(target) as part:
             _install(lock, stage, Path(folder))
-            _append(part, ((name, path.read_bytes()) for path, name in _kept(Path(folder))))
+            files = [(name, path.read_bytes()) for path, name in _kept(Path(folder))]
+            _append(part, [*files, *_without(bytecode.compiled(Path(folder), stage.python))])
     return target, key
 
 
@@ -124,6 +127,11 @@ def _kept(folder: Path) -> Iterator[tuple[Path, str]]:
         relative = path.relative_to(folder)
         if path.is_file() and not any(part in _DROPPED or part.startswith(".") for part in relative.parts):
             yield path, relative.as_posix()
+
+
+def _without(files: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
+    """But for what no function imports."""
+    return ((name, body) for name, body in files if not set(name.split("/")[:-2]) & set(_DROPPED))
 
 
 def _source(kind: Kind) -> Iterator[tuple[Path, str]]:

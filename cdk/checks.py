@@ -64,8 +64,9 @@ def _wildcards(stack: Millrace) -> Iterable[tuple[str, str]]:
     prefix = stack.stage.prefix
     ours = [f"{data}/tenants/*", f"{data}/base/*", f"{drops}/drop/*", f"{table}/index/*"]
     ours += [_service("states", f"execution:{prefix}-{each}:*") for each in ("train", "unpack*")]
-    ours += [_service("sagemaker", f"{kind}/{prefix}-*") for kind in ("endpoint", "endpoint-config", "model")]
-    ours += [_service("sagemaker", f"training-job/*-{stage}") for stage in ("train", "evaluate", "gguf")]
+    ours += [
+        _service("sagemaker", f"{kind}/{prefix}-*") for kind in ("endpoint", "endpoint-config", "model", "training-job")
+    ]
     ours += [_service("logs", f"log-group:/aws/sagemaker/Endpoints/{prefix}-*:*")]
     ours += [_service("logs", "log-group:/aws/sagemaker/TrainingJobs:*")]
     yield from ((name, _UNDER_ONE_PREFIX) for name in ours)

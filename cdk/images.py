@@ -9,7 +9,7 @@ from constructs import Construct
 
 from . import bundle
 
-CONTAINERS = ("lora", "gguf", "serve")
+CONTAINERS = ("lora", "gguf", "serve", "cnn_search")
 
 
 class Images(Construct):
@@ -24,8 +24,8 @@ class Images(Construct):
     def _asset(self, name: str, context: str) -> aws_ecr_assets.DockerImageAsset:
         return aws_ecr_assets.DockerImageAsset(
             self,
-            name.title(),
-            asset_name=f"millrace-{name}",
+            "".join(part.title() for part in name.split("_")),
+            asset_name=f"millrace-{name.replace('_', '-')}",
             directory=context,
             file=f"training_containers/{name}/Dockerfile",
             platform=aws_ecr_assets.Platform.LINUX_AMD64,

@@ -30,7 +30,6 @@ from .training import Training
 
 TRAINING_LOG = "/aws/sagemaker/TrainingJobs"
 """SageMaker's own name, one for the account: stdout of every training container."""
-PROGRESS_LINES = '{ ($.type = "progress") || ($.type = "metrics") }'
 _QUIET = aws_cloudwatch.TreatMissingData.NOT_BREACHING
 _REACHED = aws_cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD
 
@@ -80,10 +79,10 @@ class Monitoring(Construct):
             )
         aws_logs.SubscriptionFilter(
             self,
-            "ProgressLines",
+            "Lines",
             log_group=group,
             destination=aws_logs_destinations.LambdaDestination(self.progress),
-            filter_pattern=aws_logs.FilterPattern.literal(PROGRESS_LINES),
+            filter_pattern=aws_logs.FilterPattern.all_events(),
         )
         return group
 

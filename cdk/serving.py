@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from aws_cdk import ArnFormat, Stack, aws_iam
 from constructs import Construct
-from millrace.jobs import STAGES
 
 from .stage import Stage
 
@@ -27,8 +26,8 @@ class Serving(Construct):
         return [self._arn(kind, f"{self.stage.prefix}-*") for kind in kinds]
 
     def training_jobs(self) -> list[str]:
-        """Of every job that a plan may name: <job>-<attempt>-<stage of the training>."""
-        return [self._arn("training-job", f"*-{stage}") for stage in STAGES]
+        """Of every job that a plan of this stage may name: <prefix>-<job>-<attempt>-<part>."""
+        return self.arns("training-job")
 
     def _arn(self, kind: str, name: str) -> str:
         form = ArnFormat.SLASH_RESOURCE_NAME

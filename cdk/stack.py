@@ -80,6 +80,8 @@ class Millrace(Stack):
             **self._where(),
             "train_machine": machine_arn(self, self.stage),
             "train_threshold": self.stage.train_threshold,
+            "max_jobs": self.stage.max_jobs,
+            "instance_type": self.stage.instance_type,
         }
 
     def _able_to_unpack(self) -> dict[str, Any]:
@@ -120,7 +122,6 @@ class Millrace(Stack):
             training_role=self.serving.role.role_arn,
             kms_key=self.corpus.key.key_arn,
             base_model=self.stage.base_model,
-            instance_type=self.stage.instance_type,
         )
 
     # --- secrets ------------------------------------------------------------------------------------------------------
@@ -203,10 +204,11 @@ class Millrace(Stack):
             resource_name=f"{self.stage.prefix}-train:*",
             arn_format=ArnFormat.COLON_RESOURCE_NAME,
         )
-        for function in (self.gateway.function, self.ingestion.function, self.monitoring.monitor):
+        concludes = self.training.steps["conclude"]  # begins the next attempt, and who waits for the place
+        for function in (self.gateway.function, self.ingestion.function, self.monitoring.monitor, concludes):
             _may(function, ["states:StartExecution"], [machine])
         # Who ends a job stops what still works on it; `conclude` finds some that were cancelled meanwhile.
-        for function in (self.gateway.function, self.monitoring.monitor, self.training.steps["conclude"]):
+        for function in (self.gateway.function, self.monitoring.monitor, concludes):
             _may(function, ["states:DescribeExecution", "states:StopExecution"], [executions])
             _may(function, ["sagemaker:StopTrainingJob"], self.serving.training_jobs())
         for function in (self.gateway.function, self.humanizing.function):

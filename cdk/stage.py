@@ -26,6 +26,8 @@ class Stage:
     instance_type: str = ""
     """Overrides what a strategy asks for."""
     train_threshold: int = 200
+    max_jobs: int = 20
+    """Trainings of all tenants at once; more wait their turn."""
     job_limit_s: int = 26 * 3600
     """A training job with its queueing; SageMaker's own stop comes from the plan and is shorter."""
     deploy_poll_s: int = 5
@@ -62,6 +64,7 @@ STAGES: Mapping[str, Stage] = {
         python_platform=None,
         base_model="millrace-tiny",
         instance_type="ml.local",
+        max_jobs=4,
         job_limit_s=2 * 3600,
         deploy_poll_s=1,
         deploy_polls=300,

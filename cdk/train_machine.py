@@ -140,12 +140,20 @@ def _deployment(parts: Parts, *, then: str) -> dict[str, State]:
 
 
 def _conclusions(parts: Parts) -> dict[str, State]:
-    failed = _call(parts.conclude, {"outcome": "failed", "error.$": "$.error"}, then="Failed")
+    failed = _call(
+        parts.conclude,
+        {"outcome": "failed", "error.$": "$.error"},
+        then="Concluded",
+        result="$.concluded",
+        keep=("state",),
+    )
     failed["Catch"][0]["Next"] = "Failed"
     return {
         "ConcludeCompleted": _call(parts.conclude, {"outcome": "completed"}, then="Succeeded"),
         "ConcludeRefused": _call(parts.conclude, {"outcome": "refused"}, then="Succeeded"),
         FAILED: failed,
+        # One that is begun again, or was cancelled, has not failed.
+        "Concluded": choose([equals("$.concluded.state", "failed", "Failed")], "Succeeded"),
         "Succeeded": {"Type": "Succeed"},
         "Failed": {"Type": "Fail", "ErrorPath": "$.error.Error", "CausePath": "$.error.Cause"},
     }

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import cache
 
 from millrace import aws
+from millrace.admission import Admission, Limits
 from millrace.artifacts import Store
 from millrace.catalogue import Catalogue
 from millrace.corpus import Corpus
@@ -16,6 +17,7 @@ from millrace.datasets.uploads import Uploads
 from millrace.deployment import Deployment
 from millrace.events import Events
 from millrace.intake import Intake
+from millrace.joblog import JobLog
 from millrace.jobs import Jobs
 from millrace.queues import Queue
 from millrace.registry import Registry
@@ -47,11 +49,20 @@ def corpus(settings: Storage) -> Corpus:
 
 
 def jobs(settings: TrainingSettings) -> Jobs:
-    return Jobs(table(settings), settings.train_machine, aws.stepfunctions(), aws.sagemaker())
+    prefix = f"millrace-{settings.stage}"
+    return Jobs(table(settings), prefix, settings.train_machine, aws.stepfunctions(), aws.sagemaker())
+
+
+def joblog(settings: Storage) -> JobLog:
+    return JobLog(table(settings))
+
+
+def admission(settings: TrainingSettings) -> Admission:
+    return Admission(jobs(settings), Limits(settings.max_jobs))
 
 
 def training(settings: TrainingSettings) -> Training:
-    return Training(corpus(settings), jobs(settings))
+    return Training(corpus(settings), jobs(settings), settings.max_jobs, settings.instance_type)
 
 
 def registry(settings: Storage) -> Registry:

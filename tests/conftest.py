@@ -27,6 +27,7 @@ ENVIRONMENT = {
     "MILLRACE_TRAIN_MACHINE": "arn:aws:states:us-east-1:123456789012:stateMachine:train",
     "MILLRACE_UNPACK_MACHINE": "arn:aws:states:us-east-1:123456789012:stateMachine:unpack",
     "MILLRACE_TRAIN_THRESHOLD": "60",
+    "MILLRACE_INSTANCE_TYPE": "ml.local",
     "MILLRACE_PROVIDER_SECRET": "millrace-test-providers",
     "MILLRACE_REWRITE_QUEUE": "https://sqs.us-east-1.amazonaws.com/123456789012/millrace-test-rewrites",
     "MILLRACE_CURSOR_SECRET": "millrace-test-cursors",

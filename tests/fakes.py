@@ -22,10 +22,12 @@ from typing import Any, Literal
 import boto3
 from botocore.exceptions import ClientError, ReadTimeoutError
 from hypothesis import settings
+from millrace.admission import Admission, Limits
 from millrace.artifacts import Store
 from millrace.corpus import Corpus
 from millrace.events import Events
 from millrace.intake import Intake
+from millrace.joblog import JobLog
 from millrace.jobs import Jobs
 from millrace.queues import Queue
 from millrace.registry import Registry
@@ -35,6 +37,7 @@ from millrace.training import Training
 
 LONG = int(os.environ.get("MILLRACE_LONG", "0"))
 """0: the quick form of the long properties; n: n times ten as many examples."""
+PREFIX = "millrace-test"
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:train"
 Raw = dict[str, Any]
 Fault = Literal["throttle", "timeout", "lost", "twice", "error", "crash"]
@@ -130,8 +133,11 @@ class FakeDynamo:
     def query(self, *, ExpressionAttributeValues: Raw, IndexName: str = "", **arguments: Any) -> Raw:
         owner, forward = ExpressionAttributeValues[":pk"]["S"], arguments.get("ScanIndexForward", True)
         names = ("list_pk", "list_sk", "pk", "sk") if IndexName else ("pk", "sk")
+        first, last = (ExpressionAttributeValues.get(name, {}).get("S") for name in (":first", ":last"))
         with self._lock:
             rows = [i for i in self.items.values() if i.get(names[0], {}).get("S") == owner]
+        if "BETWEEN" in arguments.get("KeyConditionExpression", ""):
+            rows = [row for row in rows if first <= row["sk"]["S"] <= last]
 
         def place(item: Raw) -> tuple[str, ...]:
             return tuple(item[name]["S"] for name in names)
@@ -430,12 +436,20 @@ class World:
 
     @property
     def jobs(self) -> Jobs:
-        return Jobs(self.table, MACHINE, self.states, self.sagemaker)
+        return Jobs(self.table, PREFIX, MACHINE, self.states, self.sagemaker)
 
     @property
     def registry(self) -> Registry:
         return Registry(self.table)
 
     @property
+    def admission(self) -> Admission:
+        return Admission(self.jobs, Limits(20))
+
+    @property
+    def joblog(self) -> JobLog:
+        return JobLog(self.table)
+
+    @property
     def training(self) -> Training:
-        return Training(self.corpus, self.jobs)
+        return Training(self.corpus, self.jobs, instance_type="ml.local")

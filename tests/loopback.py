@@ -40,6 +40,7 @@ ENV = {
     "MILLRACE_PROVIDER_SECRET": "millrace-test-keys",
     "MILLRACE_REWRITE_QUEUE": "https://sqs.us-east-1.amazonaws.com/123456789012/millrace-test-rewrites",
     "MILLRACE_CURSOR_SECRET": "millrace-test-cursors",
+    "MILLRACE_INSTANCE_TYPE": "ml.local",
 }
 PUBLIC = ("/", "/openapi.json", "/docs", "/api/system/health")
 DEMO = Tenant("demo", Tier.ENTERPRISE)

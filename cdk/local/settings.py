@@ -33,6 +33,8 @@ class Twin:
     region: str = "us-east-1"
     api_port: int = 8080
     aws_port: int = 4566
+    executor: str = "process"
+    """Of training jobs: process, or docker for their images in any engine with Docker's command line."""
     slots: int = 1
     """Training jobs that run at once; the others wait, InProgress/Pending."""
     stop_grace_s: float = 10.0
@@ -81,6 +83,7 @@ _KINDS: dict[str, Any] = {
     "containers": lambda text: Path(text).resolve(),
     "assembly": lambda text: Path(text).resolve(),
     "region": str,
+    "executor": lambda text: _one_of("MILLRACE_EXECUTOR", text, ("process", "docker")),
     "api_port": lambda text: port("MILLRACE_API_PORT", text),
     "aws_port": lambda text: port("MILLRACE_AWS_PORT", text),
     "slots": int,
@@ -88,6 +91,12 @@ _KINDS: dict[str, Any] = {
     "save_s": float,
     "checkpoint_s": float,
 }
+
+
+def _one_of(name: str, text: str, known: tuple[str, ...]) -> str:
+    if text not in known:
+        raise WrongSetting(f"{name} is {' or '.join(known)}, not {text!r}.")
+    return text
 
 
 def _read(name: str, kind: Any, text: str) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from millrace.access import Access
 from millrace.contract import DropState
 from millrace.errors import InvalidInput, MillraceError
 from millrace.intake import LEASE_S, Dropped
@@ -71,6 +72,7 @@ def _collect(tenant: Tenant, dropped: Dropped, record: SQSRecord, event: dict[st
         return
     if report is not None:
         logger.info("drop collected", drop_id=dropped.id, accepted=report.accepted, rejected=report.rejected)
+    tenant = Access(parts.table(settings)).known(tenant)
     policy = training_policy(parts.table(settings), tenant, settings.train_threshold)
     job = parts.training(settings).begin_if_due(tenant, policy.threshold, policy.strategy)
     if job is not None:

@@ -1,4 +1,4 @@
-"""Every minute: jobs and datasets that are unfinished and that nobody works on are started, started again, or ended."""
+"""Every minute: jobs and datasets that nobody works on are started, started again, or ended; who waits gets a place."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
         _sweep(done, item, "job_id", jobs.sweep_one)
     for item in datasets.active():
         _sweep(done, item, "dataset_id", lambda tenant, id: datasets.sweep_one(tenant, id, stamp()))
+    if admitted := parts.admission(settings).admit():
+        logger.info("admitted", job_ids=admitted)
     return done
 
 

@@ -1,4 +1,4 @@
-"""Log lines of running containers, from the CloudWatch Logs subscription, become the job's progress."""
+"""Lines of running containers, from the CloudWatch Logs subscription, become the job's progress, figures and log."""
 
 from __future__ import annotations
 
@@ -6,42 +6,55 @@ from typing import Any
 
 import orjson
 from aws_lambda_powertools.utilities.data_classes import CloudWatchLogsEvent
-from millrace.contract import Progress
+from millrace.contract import Metrics, Progress
+from millrace.errors import NotFound
+from millrace.joblog import Line
 from millrace.jobs import of_job_name
 from millrace.settings import Training
 from millrace.tenants import Tenant
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from functions import parts
 from functions.observability import logger
 
 settings = Training.from_env()
+_spoken: TypeAdapter[Progress | Metrics] = TypeAdapter(Progress | Metrics)
 
 
 def handler(event: dict[str, Any], context: Any) -> None:
     logs = CloudWatchLogsEvent(event).parse_logs_data()
-    named = of_job_name(logs.log_stream.split("/", 1)[0])
-    latest = _latest([entry.message for entry in logs.log_events])
-    if named is None or latest is None:
-        return
-    job_id, attempt, stage = named
     jobs = parts.jobs(settings)
-    active = jobs.locate(job_id)
-    if active is None:
-        logger.info("progress of a job that is over", job_id=job_id)
+    named = of_job_name(jobs.prefix, logs.log_stream.split("/", 1)[0])
+    tenant = jobs.owner(named[0]) if named else None
+    if named is None or tenant is None:
         return
-    tenant = Tenant(active["tenant"])
+    job_id, attempt, part = named
+    lines = [Line(entry.timestamp, entry.get_id, entry.message) for entry in logs.log_events]
+    figures = [(line, told) for line, told in zip(lines, map(_read, lines), strict=True) if isinstance(told, Progress)]
+    plain = [line for line in lines if _read(line) is None]
+    try:
+        _progress(tenant, job_id, attempt, part, figures[-1][1] if figures else None)
+    except NotFound:
+        logger.info("lines of a job that is not there", job_id=job_id)
+        return
+    log = parts.joblog(settings)
+    if figures:
+        log.add_figures(tenant, job_id, attempt, part, figures)
+    if plain:
+        log.add(tenant, job_id, attempt, part, plain)
+
+
+def _progress(tenant: Tenant, job_id: str, attempt: int, part: str, latest: Progress | None) -> None:
+    jobs = parts.jobs(settings)
     shown = jobs.get(tenant, job_id).progress
-    if shown.get("stage") == stage and shown.get("step", 0) > latest.step:
+    if latest is None or (shown.get("stage") == part and shown.get("step", 0) > latest.step):
         return  # batches may overtake one another
-    jobs.note(tenant, job_id, attempt, {"progress": latest.model_dump() | {"stage": stage}})
+    jobs.note(tenant, job_id, attempt, {"progress": latest.model_dump() | {"stage": part}})
 
 
-def _latest(messages: list[str]) -> Progress | None:
-    """The last progress line of a batch; whatever else a container prints is only log."""
-    for message in reversed(messages):
-        try:
-            return Progress.model_validate(orjson.loads(message))
-        except (orjson.JSONDecodeError, ValidationError):
-            continue
-    return None
+def _read(line: Line) -> Progress | Metrics | None:
+    """A line of the contract; whatever else a container prints is its log."""
+    try:
+        return _spoken.validate_python(orjson.loads(line.text))
+    except (orjson.JSONDecodeError, ValidationError):
+        return None

@@ -14,6 +14,5 @@ settings = Steps.from_env()
 
 def subject(event: dict[str, Any]) -> tuple[Tenant, str, int]:
     """Tenant, job and attempt of this execution."""
-    active = parts.jobs(settings).locate(event["job_id"])
-    tier = {"tier": active["tier"]} if active else {}
-    return Tenant(event["tenant"], **tier), event["job_id"], int(event["attempt"])
+    owner = parts.jobs(settings).owner(event["job_id"])
+    return owner or Tenant(event["tenant"]), event["job_id"], int(event["attempt"])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .contract import Tier
 from .table import Table
@@ -36,6 +36,12 @@ class Access:
                 "roles": roles,
             }
         )
+        self.table.put({"pk": system_pk(Kind.TENANT, tenant.id), "sk": "body", "tier": str(tenant.tier)})
+
+    def known(self, tenant: Tenant) -> Tenant:
+        """The same tenant with the tier of its last key, for work that no caller's key stands behind."""
+        item = self.table.get(system_pk(Kind.TENANT, tenant.id), "body")
+        return replace(tenant, tier=Tier(item["tier"])) if item else tenant
 
     def who(self, key: str) -> Tenant | None:
         """The tenant behind a key; None for an unknown one."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from . import aws
+from .contract import MODEL_FORMATS, Manifest
 from .errors import Corrupt, NotFound, TooLarge
 
 if TYPE_CHECKING:
@@ -59,6 +60,11 @@ class Store:
     def get_json(self, key: str) -> Any:
         return orjson.loads(self.get(key))
 
+    def size(self, key: str) -> int:
+        """Bytes of one object; NotFound where it is not there."""
+        with aws.mapped(f"Looking for {key}"):
+            return int(self.client.head_object(Bucket=self.bucket, Key=key)["ContentLength"])
+
     def exists(self, key: str) -> bool:
         try:
             with aws.mapped(f"Looking for {key}"):
@@ -79,3 +85,24 @@ class Store:
 def key_of(uri: str) -> str:
     """The key in s3://bucket/key."""
     return uri.removeprefix("s3://").split("/", 1)[1]
+
+
+HASHED_BYTES = 8 * 1024 * 1024
+"""Files up to this are hashed when a manifest is checked; bigger ones are hashed by the container that reads them."""
+
+
+def verify(store: Store, folder: str, manifest: Manifest, whose: str) -> None:
+    """Hold a manifest against what lies beside it. Corrupt, with the file's name, where it tells otherwise."""
+    if manifest.format not in MODEL_FORMATS:
+        raise Corrupt(f"{whose} names the format {manifest.format!r}, which there is not.")
+    for file in manifest.files:
+        if file.path.startswith("/") or ".." in file.path.split("/"):
+            raise Corrupt(f"{whose} lists {file.path!r}, which lies outside its folder.")
+        try:
+            size = store.size(folder + file.path)
+        except NotFound as error:
+            raise Corrupt(f"{whose} lists {file.path}, which is not there.") from error
+        if size != file.size_bytes:
+            raise Corrupt(f"{whose} says that {file.path} has {file.size_bytes:,} bytes; it has {size:,}.")
+        if size <= HASHED_BYTES and hashlib.sha256(store.get(folder + file.path)).hexdigest() != file.sha256:
+            raise Corrupt(f"{whose} gives {file.path} a SHA-256 that it has not.")

@@ -57,6 +57,8 @@ class ModelState(StrEnum):
     READY = "ready"
     ACTIVE = "active"
     FAILED = "failed"
+    CANCELLED = "cancelled"
+    """Its training was called off."""
 
 
 class DropState(StrEnum):
@@ -88,7 +90,7 @@ CONTAINER_ROOT: Final = "/opt/ml"
 HYPERPARAMETERS: Final = "input/config/hyperparameters.json"
 """A flat object; every value is a JSON-encoded string, as SageMaker has it: {"rank": "16", "model": "\\"phi-3\\""}."""
 DATA: Final = "input/data"
-CHANNELS: Final = ("train", "validation", "test", "base", "model")
+CHANNELS: Final = ("train", "validation", "test", "base", "model", "proposals", "trials")
 CHECKPOINTS: Final = "checkpoints"
 MODEL: Final = "model"
 FAILURE: Final = "output/failure"
@@ -100,7 +102,7 @@ MANIFEST: Final = "manifest.json"
 STRATEGY: Final = "strategy"
 """The hyperparameter that says which of a container's entries runs."""
 
-MODEL_FORMATS: Final = ("adapter", "hf", "gguf", "evaluation", "cnn")
+MODEL_FORMATS: Final = ("adapter", "hf", "gguf", "evaluation", "trials", "cnn")
 
 
 class _Frozen(BaseModel):

@@ -3,12 +3,13 @@
 A job is an item; while it is not settled a second item under `@system#active-job` says so, so that a sweeper finds
 every job that nobody works on, and every one that ended and left something behind. One attempt is one execution of
 the state machine, named `<job>-<attempt>`: starting it again is harmless. Every write of an attempt is conditioned
-on it.
+on it, and every attempt has an item of its own beside the job, its run. A job whose active item is `waiting` has not
+had its turn (see admission); `@system#job-owner` says for ever whose job an id is, for log lines that come late.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,18 +17,23 @@ import orjson
 from botocore.exceptions import ClientError
 
 from . import aws
-from .clock import fresh_id, stamp
-from .contract import JobState, ModelState
+from .clock import fresh_id, now, stamp
+from .contract import JobState, ModelState, Tier
 from .errors import Conflict, MillraceError, NotFound, Throttled, Unavailable
+from .forecast import spent_usd
 from .models import may_become as model_may_become
 from .table import Item, Table, Write
-from .tenants import Kind, Tenant, system_pk
+from .tenants import MAX_ID, Kind, Tenant, system_pk
+from .training_budget import TrainingBudget
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker import SageMakerClient
     from mypy_boto3_stepfunctions import SFNClient
 
 MAX_ATTEMPTS = 3
+"""How often an attempt that died without a word is begun again; see recovery for the ones that said why."""
+LOST = "Lost"
+"""Code of an attempt whose execution ended without a result."""
 _TRIES = 5
 STAGES = ("train", "evaluate", "gguf")
 
@@ -55,19 +61,35 @@ class Job:
     state: JobState
     strategy: str
     attempt: int
-    snapshot_id: str
     model_name: str
     created_at: str
     started_by: str
     """`policy`, or `person`."""
+    snapshot_id: str | None = None
+    dataset_id: str | None = None
+    """Trained on a snapshot of pairs, or on a dataset of images."""
+    priority: str = "normal"
+    spot: bool = False
+    """Cheaper machines that may be taken away; the training goes on from its last checkpoint."""
+    instance_type: str | None = None
+    """Of the training's container; None: what its strategy says."""
+    max_cost_usd: float | None = None
+    forecast: Mapping[str, Any] = field(default_factory=dict)
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     max_runtime_s: int | None = None
     """Of each container; None: what its strategy says."""
     progress: Mapping[str, Any] = field(default_factory=dict)
     gates: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
+    error_code: str | None = None
+    recoveries: list[Mapping[str, Any]] = field(default_factory=list)
+    """Why earlier attempts ended and what was changed for the next: attempt, code, text."""
     model_id: str | None = None
     updated_at: str | None = None
+
+    def lost(self) -> int:
+        """Attempts that died without a word. Jobs of before `recoveries` died of nothing else."""
+        return sum(r["code"] == LOST for r in self.recoveries) if self.recoveries else self.attempt - 1
 
     @classmethod
     def from_item(cls, item: Item) -> Job:
@@ -80,22 +102,29 @@ class Job:
         return values | {"state": str(self.state)}
 
 
-def job_name(job_id: str, attempt: int, stage: str) -> str:
-    """Name of a stage's training job: unique per attempt, at most 63 characters."""
-    return f"{job_id}-{attempt}-{stage}"
+def job_name(prefix: str, job_id: str, attempt: int, part: str) -> str:
+    """Name of a container's run: unique per stage, job and attempt, at most 63 characters."""
+    return f"{prefix}-{job_id}-{attempt}-{part}"
 
 
-def of_job_name(name: str) -> tuple[str, int, str] | None:
-    """Job id, attempt and stage in a training job's name; None where the name is not one of ours."""
-    parts = name.split("-")
-    if len(parts) != 3 or parts[2] not in STAGES or not parts[1].isdigit():
+def of_job_name(prefix: str, name: str) -> tuple[str, int, str] | None:
+    """Job id, attempt and part in a container's name; None where the name is not one of this stage's."""
+    parts = name.removeprefix(f"{prefix}-").split("-")
+    if not name.startswith(f"{prefix}-") or len(parts) != 3 or parts[2] not in STAGES or not parts[1].isdecimal():
         return None
     return parts[0], int(parts[1]), parts[2]
+
+
+def run_key(attempt: int) -> str:
+    """Sort key of an attempt's run, beside the job's `body`."""
+    return f"attempt#{attempt:03}"
 
 
 @dataclass(frozen=True)
 class Jobs:
     table: Table
+    prefix: str
+    """millrace-<stage>: what every name of this stage begins with, so that two stages share an account."""
     machine: str
     """ARN of the state machine `train`."""
     stepfunctions: SFNClient
@@ -107,20 +136,34 @@ class Jobs:
             raise NotFound(f"There is no training job {id}.")
         return Job.from_item(item)
 
-    def page(self, tenant: Tenant, limit: int, cursor: str | None) -> tuple[list[Job], str | None]:
-        items, following = self.table.page(tenant.pk(Kind.JOB), limit, cursor)
+    def page(
+        self, tenant: Tenant, limit: int, cursor: str | None, state: JobState | None = None
+    ) -> tuple[list[Job], str | None]:
+        """Newest first; of one state where one is named."""
+        wanted = {"state": str(state)} if state else None
+        items, following = self.table.page(tenant.pk(Kind.JOB), limit, cursor, wanted)
         return [Job.from_item(item) for item in items], following
 
-    def create(self, tenant: Tenant, job: Job, claim: Write | None = None) -> bool:
-        """Record a job, with the claim on the data that started it. False where somebody else was first."""
+    def runs(self, tenant: Tenant, job_id: str) -> list[Item]:
+        """Every attempt of a job, the first one first: attempt, state, started_at, ended_at, error, progress."""
+        self.get(tenant, job_id)
+        return self.table.between(tenant.pk(Kind.JOB, job_id), "attempt#", "attempt#~")
+
+    def create(self, tenant: Tenant, job: Job, claims: Sequence[Write] = ()) -> bool:
+        """Record a job, with its claims on data and money. False where somebody else was first."""
         body = job.shown() | {"list_pk": tenant.pk(Kind.JOB), "list_sk": f"{job.created_at}#{job.id}"}
-        active = {"job_id": job.id, "tenant": tenant.id, "tier": str(tenant.tier), "created_at": job.created_at}
+        owner = {"tenant": tenant.id, "tier": str(tenant.tier)}
+        active = {"job_id": job.id, "created_at": job.created_at, "priority": job.priority, "waiting": True, **owner}
+        run = {"attempt": 1, "state": str(job.state), "created_at": job.created_at}
+        run |= {"hyperparameters": job.hyperparameters}
         writes = [
             Write("put", tenant.pk(Kind.JOB, job.id), "body", body, new=True),
+            Write("put", tenant.pk(Kind.JOB, job.id), run_key(1), run),
             Write("put", system_pk(Kind.ACTIVE_JOB), job.id, active, new=True),
+            Write("put", system_pk(Kind.JOB_OWNER, job.id), "body", owner),
         ]
         try:
-            self.table.transact(writes + ([claim] if claim else []), op=fresh_id("create-"))
+            self.table.transact(writes + list(claims), op=fresh_id("create-"))
         except Conflict:
             return False
         return True
@@ -161,9 +204,46 @@ class Jobs:
             {"state": str(state), "updated_at": stamp(), **(values or {})},
             expect={"state": before, "attempt": attempt},
         )
-        writes = [update, *([self._inactive(job_id)] if state is JobState.COMPLETED else [])]
+        writes = [update, self._run(tenant, job_id, state, attempt, values or {})]
+        if state is JobState.COMPLETED:
+            writes.append(self._inactive(job_id))
         self.table.transact(writes, op=fresh_id(f"{state}-"))
         return self.get(tenant, job_id)
+
+    @staticmethod
+    def _run(tenant: Tenant, job_id: str, state: JobState, attempt: int, values: Mapping[str, Any]) -> Write:
+        """The same move on the attempt's own item."""
+        told: dict[str, Any] = {"attempt": attempt, "state": str(state)}
+        if state is JobState.RUNNING:
+            told["started_at"] = stamp()
+        if state.final:
+            told |= {"ended_at": stamp(), "error": values.get("error"), "error_code": values.get("error_code")}
+        return Write("update", tenant.pk(Kind.JOB, job_id), run_key(attempt), told)
+
+    def again(self, tenant: Tenant, job: Job, code: str, text: str, values: Mapping[str, Any] | None = None) -> Job:
+        """End this attempt as failed and make the next one, with other hyperparameters where `values` has them."""
+        told = {"attempt": job.attempt, "code": code, "text": text}
+        changes = {"progress": {}, "gates": {}, **(values or {}), "recoveries": [*job.recoveries, told]}
+        ended = {"state": str(JobState.FAILED), "ended_at": stamp(), "error": text, "error_code": code}
+        following, pk, now = job.attempt + 1, tenant.pk(Kind.JOB, job.id), stamp()
+        writes = [
+            Write(
+                "update",
+                pk,
+                "body",
+                {**changes, "state": str(JobState.QUEUED), "attempt": following, "stage": None, "updated_at": now},
+                expect={"state": may_become(JobState.QUEUED), "attempt": job.attempt},
+            ),
+            Write("update", pk, run_key(job.attempt), {"attempt": job.attempt, "progress": job.progress, **ended}),
+            Write(
+                "put",
+                pk,
+                run_key(following),
+                {"attempt": following, "state": str(JobState.QUEUED), "created_at": now, **(values or {})},
+            ),
+        ]
+        self.table.transact(writes, op=fresh_id("again-"))
+        return self.get(tenant, job.id)
 
     def note(self, tenant: Tenant, job_id: str, attempt: int, values: Mapping[str, Any]) -> None:
         """Put figures on a running attempt. Late ones, of an attempt that is over, are dropped."""
@@ -197,21 +277,30 @@ class Jobs:
         raise Conflict(f"Training job {job_id} is {job.state} already.")
 
     def settle(self, tenant: Tenant, job: Job) -> None:
-        """After an end: stop what still works, fail the version that it leaves, clear `active`. May be repeated."""
+        """After an end: stop what still works, end its version, count its cost, clear `active`. May be repeated."""
         if job.state is JobState.CANCELLED:
             self.stop_work(job.id, job.attempt)
+        elif job.state is JobState.FAILED:
+            self.stop_containers(job.id, job.attempt)
         if job.state is not JobState.COMPLETED and job.model_id:
-            self._fail_version(tenant, job.model_id, job.error)
+            self._end_version(tenant, job)
+        if usd_per_h := job.forecast.get("usd_per_h"):
+            spent = spent_usd(self.runs(tenant, job.id), usd_per_h, now())
+            TrainingBudget(self.table).settle(tenant, job.id, job.created_at, spent)
         self.table.transact([self._inactive(job.id)], op=fresh_id("settle-"))
 
-    def _fail_version(self, tenant: Tenant, model_id: str, error: str | None) -> None:
-        """One that serves already goes on serving."""
-        before = set(model_may_become(ModelState.FAILED)) - {str(ModelState.ACTIVE)}
-        values = {"state": str(ModelState.FAILED), "error": error, "updated_at": stamp()}
+    def _end_version(self, tenant: Tenant, job: Job) -> None:
+        """Failed or cancelled, as its job is. One that serves already goes on serving."""
+        cancelled = job.state is JobState.CANCELLED
+        state = ModelState.CANCELLED if cancelled else ModelState.FAILED
+        model_id = str(job.model_id)
+        before = set(model_may_become(state)) - {str(ModelState.ACTIVE)}
+        error = "Its training was cancelled by request." if cancelled else job.error
+        values = {"state": str(state), "error": error, "updated_at": stamp()}
         expect = {"state": tuple(sorted(before))}
         write = Write("update", tenant.pk(Kind.MODEL, model_id), "body", values, expect=expect)
         try:
-            self.table.update(write, op=fresh_id("failed-"))
+            self.table.update(write, op=fresh_id("ended-"))
         except Conflict:
             return
 
@@ -222,8 +311,13 @@ class Jobs:
     def stop_work(self, job_id: str, attempt: int) -> None:
         """Stop the attempt's execution and whatever container it left running."""
         _ignoring_absence(self.stepfunctions.stop_execution, executionArn=self.execution_arn(job_id, attempt))
+        self.stop_containers(job_id, attempt)
+
+    def stop_containers(self, job_id: str, attempt: int) -> None:
         for stage in STAGES:
-            _ignoring_absence(self.sagemaker.stop_training_job, TrainingJobName=job_name(job_id, attempt, stage))
+            _ignoring_absence(
+                self.sagemaker.stop_training_job, TrainingJobName=job_name(self.prefix, job_id, attempt, stage)
+            )
 
     def execution_arn(self, job_id: str, attempt: int) -> str:
         return self.machine.replace(":stateMachine:", ":execution:") + f":{job_id}-{attempt}"
@@ -239,12 +333,16 @@ class Jobs:
             return None
 
     def active(self) -> list[Item]:
-        """Every job of every tenant that is not settled: job_id, tenant, tier, created_at."""
+        """Every job that is not settled: job_id, tenant, tier, created_at; `waiting` for its turn or not."""
         return self.table.query(system_pk(Kind.ACTIVE_JOB))
 
-    def locate(self, job_id: str) -> Item | None:
-        """Whose job this is, while it is not settled."""
-        return self.table.get(system_pk(Kind.ACTIVE_JOB), job_id)
+    def owner(self, job_id: str) -> Tenant | None:
+        """Whose job this is, also when it is over; None where it is nobody's."""
+        if not 0 < len(job_id) <= MAX_ID or "#" in job_id:
+            return None
+        found = self.table.get(system_pk(Kind.JOB_OWNER, job_id), "body")
+        found = found or self.table.get(system_pk(Kind.ACTIVE_JOB), job_id)  # a job of before owners were kept
+        return Tenant(found["tenant"], Tier(found["tier"])) if found else None
 
     def sweep_one(self, tenant: Tenant, job_id: str) -> Literal["left", "started", "restarted", "failed", "cleared"]:
         """Give a job what it lacks: a first start, a new attempt, its end, or what should have followed its end."""
@@ -252,6 +350,8 @@ class Jobs:
         if job.state.final:
             self.settle(tenant, job)
             return "cleared"
+        if job.state is JobState.PENDING and self._waiting(job_id):
+            return "left"
         status = self.execution_status(job_id, job.attempt)
         if status == "RUNNING":
             return "left"
@@ -259,13 +359,17 @@ class Jobs:
             self.start(tenant, job_id, job.attempt)
             return "started"
         self.stop_work(job_id, job.attempt)
-        if job.attempt >= MAX_ATTEMPTS:
+        if job.lost() + 1 >= MAX_ATTEMPTS:
             error = f"Given up after {job.attempt} attempts: the last execution ended as {status} without a result."
-            self.settle(tenant, self.move(tenant, job_id, JobState.FAILED, job.attempt, {"error": error}))
+            values = {"error": error, "error_code": LOST}
+            self.settle(tenant, self.move(tenant, job_id, JobState.FAILED, job.attempt, values))
             return "failed"
-        self.move(tenant, job_id, JobState.QUEUED, job.attempt, {"attempt": job.attempt + 1, "progress": {}})
+        self.again(tenant, job, LOST, f"The execution ended as {status} without a result.")
         self.start(tenant, job_id, job.attempt + 1)
         return "restarted"
+
+    def _waiting(self, job_id: str) -> bool:
+        return bool((self.table.get(system_pk(Kind.ACTIVE_JOB), job_id) or {}).get("waiting"))
 
 
 def _ignoring_absence(call: Any, **arguments: Any) -> None:

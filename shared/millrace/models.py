@@ -16,11 +16,12 @@ RESERVED = frozenset({"auto", "rules"})
 
 LEGAL: dict[ModelState, frozenset[ModelState]] = {
     ModelState.DRAFT: frozenset({ModelState.QUEUED, ModelState.READY, ModelState.FAILED}),
-    ModelState.QUEUED: frozenset({ModelState.TRAINING, ModelState.READY, ModelState.FAILED}),
-    ModelState.TRAINING: frozenset({ModelState.READY, ModelState.FAILED}),
-    ModelState.READY: frozenset({ModelState.ACTIVE, ModelState.FAILED}),
+    ModelState.QUEUED: frozenset({ModelState.TRAINING, ModelState.READY, ModelState.FAILED, ModelState.CANCELLED}),
+    ModelState.TRAINING: frozenset({ModelState.READY, ModelState.FAILED, ModelState.CANCELLED}),
+    ModelState.READY: frozenset({ModelState.ACTIVE, ModelState.FAILED, ModelState.CANCELLED}),
     ModelState.ACTIVE: frozenset({ModelState.READY, ModelState.FAILED}),
     ModelState.FAILED: frozenset(),
+    ModelState.CANCELLED: frozenset(),
 }
 
 

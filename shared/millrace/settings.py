@@ -55,6 +55,10 @@ class Training(Storage):
     """ARN."""
     train_threshold: int = 200
     """New usable data points that start a training when the tenant's policy names no other number."""
+    max_jobs: int = field(default=20, kw_only=True)
+    """Trainings of all tenants that work at once; more wait their turn."""
+    instance_type: str = field(default="", kw_only=True)
+    """Overrides what a strategy asks for; the twin sets ml.local."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +123,6 @@ class Steps(Training):
     kms_key: str = field(kw_only=True)
     """ARN of the key that volumes and results are encrypted with."""
     base_model: str = field(default="millrace-tiny", kw_only=True)
-    instance_type: str = field(default="", kw_only=True)
-    """Overrides what a strategy asks for; the twin sets ml.local."""
 
 
 def _env_name(name: str) -> str:

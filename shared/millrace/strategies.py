@@ -47,6 +47,10 @@ class Strategy:
     hyperparameters: Mapping[str, Mapping[str, Any]]
     """The properties of their JSON schema: type, minimum, maximum, enum, default, description."""
     resources: Mapping[str, Any]
+    data: str = "pairs"
+    """What it trains on: pairs of a snapshot, or images of a dataset."""
+    aliases: tuple[str, ...] = ()
+    """Other names that it can be asked for by."""
 
     def settle(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Defaults with the user's values over them. InvalidInput names what is unknown or out of bounds."""
@@ -116,13 +120,25 @@ def strategies() -> dict[str, Strategy]:
                 title=entry.get("title", name),
                 hyperparameters=entry["hyperparameters"]["properties"],
                 resources=entry["resources"],
+                data=entry.get("data", "pairs"),
+                aliases=tuple(entry.get("aliases", ())),
             )
     return found
 
 
 def find(name: str) -> Strategy:
+    """By its name or an alias. InvalidInput names those there are."""
     known = strategies()
+    name = next((strategy.name for strategy in known.values() if name in strategy.aliases), name)
     if name not in known or known[name].kind != "strategy":
         names = ", ".join(sorted(n for n, s in known.items() if s.kind == "strategy"))
         raise InvalidInput(f"There is no strategy {name!r}; there is {names}.")
     return known[name]
+
+
+AFTER = {"lora": ("lora-evaluate", "gguf")}
+"""Container of a strategy -> the steps that follow its training."""
+
+
+def following(strategy: Strategy) -> list[Strategy]:
+    return [strategies()[name] for name in AFTER.get(strategy.container, ())]

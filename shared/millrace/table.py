@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 Item = dict[str, Any]
 INDEX = "by_time"
 MAX_PAGE = 100
+MAX_LOOKED = 1000
+"""Items that one page of a filtered list looks at."""
 _PAUSES_S = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 """Upper ends of the pauses after a clash with another transaction; with full jitter."""
 _CLASHES = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitExceeded"}
@@ -220,8 +222,50 @@ class Table:
             start = {"ExclusiveStartKey": raw["LastEvaluatedKey"]}
         return items[:limit]
 
-    def page(self, list_pk: str, limit: int, cursor: str | None = None) -> tuple[list[Item], str | None]:
-        """One page of a list, newest first, and the cursor of the next."""
+    def between(self, pk: str, first: str, last: str, limit: int = 1000) -> list[Item]:
+        """Items of one partition whose sort keys lie from `first` to `last`, in their order."""
+        items: list[Item] = []
+        start: dict[str, Any] = {}
+        while len(items) < limit:
+            with aws.mapped(f"Reading {pk}"):
+                raw = self.client.query(
+                    TableName=self.name,
+                    KeyConditionExpression="pk = :pk AND sk BETWEEN :first AND :last",
+                    ExpressionAttributeValues=encode({":pk": pk, ":first": first, ":last": last}),
+                    ConsistentRead=True,
+                    Limit=limit - len(items),
+                    **start,
+                )
+            items += [decode(item) for item in raw["Items"]]
+            if "LastEvaluatedKey" not in raw:
+                break
+            start = {"ExclusiveStartKey": raw["LastEvaluatedKey"]}
+        return items
+
+    def page(
+        self, list_pk: str, limit: int, cursor: str | None = None, wanted: Mapping[str, str] | None = None
+    ) -> tuple[list[Item], str | None]:
+        """One page of a list, newest first, and the cursor of the next. `wanted`: values that the items must have.
+
+        A page of wanted items looks at up to MAX_LOOKED items and may be short, even empty, with a cursor.
+        """
+        if not wanted:
+            return self._one_page(list_pk, limit, cursor)
+        found: list[Item] = []
+        for _ in range(MAX_LOOKED // MAX_PAGE):
+            items, following = self._one_page(list_pk, MAX_PAGE, cursor)
+            for item in items:
+                if all(item.get(name) == value for name, value in wanted.items()):
+                    found.append(item)
+                if len(found) == limit:
+                    last = following is None and item is items[-1]
+                    return found, None if last else _close_cursor({name: item[name] for name in _CURSOR})
+            if following is None:
+                return found, None
+            cursor = following
+        return found, cursor
+
+    def _one_page(self, list_pk: str, limit: int, cursor: str | None) -> tuple[list[Item], str | None]:
         start = {"ExclusiveStartKey": encode(_open_cursor(cursor, list_pk))} if cursor else {}
         try:
             raw = self._page(list_pk, limit, start)
@@ -371,6 +415,7 @@ def _update_arguments(write: Write, op: str) -> dict[str, Any]:
     }
 
 
+_CURSOR = ("pk", "sk", "list_pk", "list_sk")
 _FOREIGN_CURSOR = "That cursor is not one of this list; begin again without it."
 
 
@@ -382,7 +427,7 @@ def _open_cursor(cursor: str, list_pk: str) -> Item:
     """A cursor moves within its own list and nowhere else."""
     try:
         key: Item = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        good = set(key) == {"pk", "sk", "list_pk", "list_sk"} and all(isinstance(v, str) and v for v in key.values())
+        good = set(key) == set(_CURSOR) and all(isinstance(v, str) and v for v in key.values())
     except (ValueError, TypeError, AttributeError, RecursionError):
         good = False
     if not good or key["list_pk"] != list_pk or not key["pk"].startswith(f"{list_pk}#"):

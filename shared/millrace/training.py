@@ -5,100 +5,195 @@ Everything here may run twice: names are derived, writes are conditioned on the 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 import orjson
 
-from .artifacts import Store
-from .clock import stamp
+from . import recovery
+from .admission import Admission, Limits, check_priority
+from .artifacts import Store, verify
+from .clock import now, stamp
 from .contract import MANIFEST, STRATEGY, JobState, Manifest, ModelState
-from .corpus import Corpus
+from .corpus import Corpus, Snapshot
 from .datapoints import Split
-from .errors import Conflict, Corrupt, InvalidInput, NotFound, TrainingFailed, Unavailable
+from .errors import Conflict, Corrupt, Forbidden, InvalidInput, NotFound, TrainingFailed, Unavailable
 from .fit import Fit
+from .forecast import Forecast, forecast, spent_usd, within
 from .gate import Subject, Verdict, judge
 from .jobs import Job, Jobs, job_name
 from .models import Model, check_name
 from .registry import Registry
 from .settings import Steps
-from .strategies import MIN_TRAIN_PAIRS, Strategy, find, strategies
+from .strategies import MIN_TRAIN_PAIRS, Strategy, find, following, strategies
+from .table import Write
 from .tenants import Tenant
+from .training_budget import MONTHLY_USD, TrainingBudget
 
 DEFAULT_MODEL_NAME = "humanizer"
+REFUSED = "Refused"
+SPOT_WAIT_S = 2 * 3600
+"""That a spot machine may be waited for, over the time that the container itself may take."""
 BASE_PREFIX = "base"
 """s3://<data bucket>/base/<model>/: where `make base` and the twin put base models."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A training that somebody asks for."""
+
+    strategy: str = "lora-sft"
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    model_name: str = DEFAULT_MODEL_NAME
+    max_runtime_s: int | None = None
+    """Of each container."""
+    priority: str = "normal"
+    spot: bool = False
+    instance_type: str | None = None
+    max_cost_usd: float | None = None
+    snapshot_id: str | None = None
+    """None: all usable pairs, as they are now."""
+    dataset_id: str | None = None
+    started_by: str = "person"
 
 
 @dataclass(frozen=True)
 class Training:
     corpus: Corpus
     jobs: Jobs
+    max_jobs: int = 20
+    """Of all tenants at once."""
+    instance_type: str = ""
+    """The one machine that this stage has, where it is not AWS's to choose."""
 
-    def begin(
-        self,
-        tenant: Tenant,
-        job_id: str,
-        strategy: str = "lora-sft",
-        hyperparameters: Mapping[str, Any] | None = None,
-        model_name: str = DEFAULT_MODEL_NAME,
-        max_runtime_s: int | None = None,
-    ) -> Job:
-        """Somebody asks for a training on all usable pairs. A repeat with the same id finds the first one."""
-        settled = find(strategy).settle(hyperparameters or {})
-        check_name(model_name)
+    @property
+    def admission(self) -> Admission:
+        return Admission(self.jobs, Limits(self.max_jobs))
+
+    def begin(self, tenant: Tenant, job_id: str, **wanted: Any) -> Job:
+        """Somebody asks for a training (see Wanted). A repeat with the same id finds the first one."""
+        asked = Wanted(**wanted)
+        self._check(asked)
+        try:
+            return self.jobs.get(tenant, job_id)
+        except NotFound:
+            pass
         counts = self.corpus.counts(tenant)
-        snapshot = self.corpus.snapshot(tenant, stamp())
-        _enough(snapshot.rows)
-        job = Job(
-            id=job_id,
-            state=JobState.PENDING,
-            strategy=strategy,
-            attempt=1,
-            snapshot_id=snapshot.id,
-            model_name=model_name,
-            created_at=stamp(),
-            started_by="person",
-            hyperparameters=settled,
-            max_runtime_s=max_runtime_s,
-        )
-        if not self.jobs.create(tenant, job, self.corpus.claiming(tenant, counts)):
+        snapshot = self._snapshot(tenant, asked)
+        all_pairs = snapshot is not None and asked.snapshot_id is None
+        job, claims = self._planned(tenant, job_id, asked, snapshot)
+        if not self.jobs.create(tenant, job, [*claims, *([self.corpus.claiming(tenant, counts)] if all_pairs else [])]):
             try:
                 return self.jobs.get(tenant, job_id)
             except NotFound:
                 raise Conflict("Another training claimed these pairs at the same moment; ask again.") from None
-        self._start(tenant, job)
+        self._admit()
         return self.jobs.get(tenant, job.id)
 
     def begin_if_due(self, tenant: Tenant, threshold: int, strategy: str = "lora-sft") -> Job | None:
-        """Start a training when enough new pairs came; never twice for one snapshot, whoever asks at once."""
+        """Start a training when enough new pairs came; never twice for one snapshot, whoever asks at once.
+
+        None too where it may not cost what it would: the pairs stay new, and a person is told when he asks.
+        """
         counts = self.corpus.counts(tenant)
         if threshold <= 0 or counts.fresh < threshold:
             return None
         snapshot = self.corpus.snapshot(tenant, stamp())
         if snapshot.rows["train"] < MIN_TRAIN_PAIRS or not snapshot.rows["test"]:
             return None
-        job = Job(
-            id="j" + snapshot.id.removeprefix("sn"),
-            state=JobState.PENDING,
-            strategy=strategy,
-            attempt=1,
-            snapshot_id=snapshot.id,
-            model_name=DEFAULT_MODEL_NAME,
-            created_at=stamp(),
-            started_by="policy",
-            hyperparameters=find(strategy).settle({}),
-        )
-        if not self.jobs.create(tenant, job, self.corpus.claiming(tenant, counts)):
+        asked = Wanted(strategy=strategy, started_by="policy")
+        try:
+            job, claims = self._planned(tenant, "j" + snapshot.id.removeprefix("sn"), asked, snapshot)
+        except Forbidden:
             return None
-        self._start(tenant, job)
+        if not self.jobs.create(tenant, job, [*claims, self.corpus.claiming(tenant, counts)]):
+            return None
+        self._admit()
         return job
 
-    def _start(self, tenant: Tenant, job: Job) -> None:
+    def forecast(self, tenant: Tenant, **wanted: Any) -> dict[str, Any]:
+        """What the training would cost and whether it may begin; nothing is begun or held."""
+        asked = Wanted(**wanted)
+        self._check(asked)
+        told, limit_s = self._costed(asked, self._rows(self._snapshot(tenant, asked)))
+        at = now()
+        self._hold(tenant, "forecast", told, limit_s, at)
+        committed = TrainingBudget(self.jobs.table).committed_usd(tenant, at)
+        return told.to_dict() | {"month_committed_usd": committed, "month_limit_usd": MONTHLY_USD[tenant.tier]}
+
+    def cancel(self, tenant: Tenant, job_id: str) -> Job:
+        """End a job now, and give its place to who waits."""
+        job = self.jobs.cancel(tenant, job_id)
+        self._admit()
+        return job
+
+    def _check(self, asked: Wanted) -> None:
+        """InvalidInput for what can never work, before anything is written."""
+        strategy = find(asked.strategy)
+        strategy.settle(asked.hyperparameters)
+        check_name(asked.model_name)
+        check_priority(asked.priority)
+        if (strategy.data == "images") is (asked.dataset_id is None):
+            wants = "a dataset of images: give its dataset_id" if asked.dataset_id is None else "pairs, not on images"
+            raise InvalidInput(f"{strategy.name} trains on {wants}.")
+
+    def _snapshot(self, tenant: Tenant, asked: Wanted) -> Snapshot | None:
+        """None for a training on images."""
+        if asked.dataset_id is not None:
+            return None
+        given = asked.snapshot_id
+        snapshot = self.corpus.load_snapshot(tenant, given) if given else self.corpus.snapshot(tenant, stamp())
+        _enough(snapshot.rows)
+        return snapshot
+
+    @staticmethod
+    def _rows(snapshot: Snapshot | None) -> int:
+        return snapshot.rows["train"] if snapshot else 0
+
+    def _costed(self, asked: Wanted, rows: int) -> tuple[Forecast, int | None]:
+        """The forecast, and how long each container may run so that the job's own cap holds."""
+        first = [(find(asked.strategy), asked.instance_type)]
+        steps = [(step, None) for step in following(find(asked.strategy))]
+        told = forecast([*first, *steps], rows, self.instance_type, asked.max_runtime_s)
+        limit_s = None if asked.max_cost_usd is None else within(told, asked.max_cost_usd)
+        return told, limit_s
+
+    def _hold(self, tenant: Tenant, job_id: str, told: Forecast, limit_s: int | None, at: datetime) -> list[Write]:
+        amount = told.at_most_usd(limit_s or float("inf"))
+        return [TrainingBudget(self.jobs.table).hold(tenant, job_id, amount, at)] if amount else []
+
+    def _planned(
+        self, tenant: Tenant, job_id: str, asked: Wanted, snapshot: Snapshot | None
+    ) -> tuple[Job, list[Write]]:
+        """The job as it is first written, and its hold on the month's money."""
+        told, limit_s = self._costed(asked, self._rows(snapshot))
+        at = now()
+        limits = [limit for limit in (limit_s, asked.max_runtime_s) if limit is not None]
+        job = Job(
+            id=job_id,
+            state=JobState.PENDING,
+            strategy=asked.strategy,
+            attempt=1,
+            snapshot_id=snapshot.id if snapshot else None,
+            dataset_id=asked.dataset_id,
+            model_name=asked.model_name,
+            created_at=stamp(at),
+            started_by=asked.started_by,
+            hyperparameters=find(asked.strategy).settle(asked.hyperparameters),
+            max_runtime_s=min(limits, default=None),
+            priority=asked.priority,
+            spot=asked.spot,
+            instance_type=asked.instance_type,
+            max_cost_usd=asked.max_cost_usd,
+            forecast=told.to_dict(),
+        )
+        return job, self._hold(tenant, job_id, told, limit_s, at)
+
+    def _admit(self) -> None:
         try:
-            self.jobs.start(tenant, job.id, job.attempt)
+            self.admission.admit()
         except Unavailable:
             return  # the job stands, and the sweeper starts it
 
@@ -123,7 +218,8 @@ class Stage:
     checkpoint_path: str
     instance_type: str
     volume_gb: int
-    max_runtime_s: int
+    spot: bool
+    stopping: dict[str, int]
 
     @property
     def model_uri(self) -> str:
@@ -141,6 +237,10 @@ class Pipeline:
     jobs: Jobs
     registry: Registry
 
+    @property
+    def admission(self) -> Admission:
+        return Admission(self.jobs, Limits(self.settings.max_jobs))
+
     def plan(self, tenant: Tenant, job_id: str, attempt: int) -> dict[str, Any]:
         """The model version, queued, and the three stages of this attempt."""
         job = self.jobs.get(tenant, job_id)
@@ -153,7 +253,7 @@ class Pipeline:
 
     def stages(self, tenant: Tenant, job: Job) -> dict[str, Any]:
         """train, evaluate and gguf of one attempt; pure but for the names that settings hold."""
-        snapshot = self.corpus.load_snapshot(tenant, job.snapshot_id)
+        snapshot = self.corpus.load_snapshot(tenant, _snapshot_id(job))
         data = {split: self.store.uri(snapshot.keys[split]) for split in ("train", "validation", "test")}
         data["base"] = self.store.uri(f"{BASE_PREFIX}/{self.settings.base_model}/")
         given = job.hyperparameters
@@ -203,38 +303,63 @@ class Pipeline:
         return self.registry.move(tenant, model.id, state, values)
 
     def conclude(self, tenant: Tenant, job_id: str, attempt: int, outcome: str, error: Any = None) -> Job:
-        """The end of an attempt: completed, refused by the gate, or failed with one sentence."""
+        """The end of an attempt: completed, refused by the gate, failed with one sentence, or begun again."""
         job = self.jobs.get(tenant, job_id)
-        if job.attempt != attempt:
-            return job
-        if not job.state.final:
+        if job.attempt == attempt and not job.state.final:
             job = self._end(tenant, job, outcome, error)
-        if job.state is JobState.FAILED:
+        if job.attempt != attempt:
+            if job.attempt == attempt + 1 and job.state is JobState.QUEUED:
+                self.jobs.start(tenant, job_id, job.attempt)
+            return job
+        if job.state is not JobState.CANCELLED:  # who cancels settles, and stops this execution too
             self.jobs.settle(tenant, job)
+        self.admission.admit()
         return job
 
     def _end(self, tenant: Tenant, job: Job, outcome: str, error: Any) -> Job:
         if outcome == "completed":
-            state, sentence = JobState.COMPLETED, None
+            state, failure = JobState.COMPLETED, None
         elif outcome == "refused":
             reasons = [r["text"] for gate in job.gates.values() for r in gate["reasons"]]
-            state, sentence = JobState.FAILED, "The gate refused the model: " + "; ".join(reasons) + "."
+            told = "The gate refused the model: " + "; ".join(reasons) + "."
+            state, failure = JobState.FAILED, recovery.Failure(REFUSED, told)
         else:
-            state, sentence = JobState.FAILED, sentence_of(error)
+            state, failure = JobState.FAILED, recovery.read(error)
         try:
-            return self.jobs.move(tenant, job.id, state, job.attempt, {"error": sentence, "stage": None})
+            if failure and (again := self._again(tenant, job, failure)):
+                return again
+            values = {"error": failure.text, "error_code": failure.code} if failure else {"error": None}
+            return self.jobs.move(tenant, job.id, state, job.attempt, {**values, "stage": None})
         except Conflict:
             return self.jobs.get(tenant, job.id)  # cancelled, or begun again, at the same moment
 
+    def _again(self, tenant: Tenant, job: Job, failure: recovery.Failure) -> Job | None:
+        """The next attempt, where it may end better and its cost still has room."""
+        retry = recovery.next_try(job, failure)
+        if retry is None:
+            return None
+        values: dict[str, Any] = {"hyperparameters": dict(retry.hyperparameters)}
+        if job.forecast.get("usd_per_h"):
+            told = Forecast.of(job.forecast)
+            spent = spent_usd(self.jobs.runs(tenant, job.id), told.usd_per_h, now())
+            try:
+                limit_s = within(told, told.at_most_usd(job.max_runtime_s or float("inf")) - spent)
+            except Forbidden:
+                return None
+            values["max_runtime_s"] = min(filter(None, (limit_s, job.max_runtime_s)), default=None)
+        return self.jobs.again(tenant, job, failure.code, retry.text, values)
+
     def manifest(self, tenant: Tenant, job: Job, stage: str) -> Manifest:
         """What a stage left. TrainingFailed where it left no manifest or one that is not whole."""
-        key = self._stage_key(tenant, job, stage) + MANIFEST
+        folder = self._stage_key(tenant, job, stage)
         try:
-            return Manifest.model_validate_json(self.store.get(key))
+            manifest = Manifest.model_validate_json(self.store.get(folder + MANIFEST))
         except NotFound as error:
             raise TrainingFailed(f"The {stage} container ended without a {MANIFEST}.") from error
         except ValueError as error:
             raise Corrupt(f"The {stage} container's {MANIFEST} is not one: {error}") from error
+        verify(self.store, folder, manifest, f"The {stage} container's {MANIFEST}")
+        return manifest
 
     def working(self, tenant: Tenant, job_id: str, attempt: int) -> Job:
         """The job, while this attempt of it is the one that works. Conflict for one that is over."""
@@ -252,8 +377,11 @@ class Pipeline:
         given: Mapping[str, Any],
         data: Mapping[str, str],
     ) -> Stage:
-        name = job_name(job.id, job.attempt, stage)
-        resources = strategy.resources
+        name = job_name(self.jobs.prefix, job.id, job.attempt, stage)
+        resources, training = strategy.resources, stage == "train"
+        chosen = job.instance_type if training else None
+        longest_s = min(int(resources["max_runtime_s"]), job.max_runtime_s or _NO_LIMIT_S)
+        waiting = {"MaxWaitTimeInSeconds": longest_s + SPOT_WAIT_S} if job.spot and training else {}
         accepted = {k: v for k, v in given.items() if k in strategy.hyperparameters}
         values = strategy.settle(accepted) | {STRATEGY: strategy.name}
         return Stage(
@@ -263,13 +391,14 @@ class Pipeline:
             channels=[_channel(channel, uri) for channel, uri in data.items()],
             output_path=self.store.uri(tenant.prefix("jobs", job.id, str(job.attempt)) + "/"),
             checkpoint_path=self.store.uri(tenant.prefix("jobs", job.id, "checkpoints", stage) + "/"),
-            instance_type=self.settings.instance_type or str(resources["instance_type"]),
+            instance_type=self.settings.instance_type or chosen or str(resources["instance_type"]),
             volume_gb=int(resources["volume_gb"]),
-            max_runtime_s=min(int(resources["max_runtime_s"]), job.max_runtime_s or _NO_LIMIT_S),
+            spot=bool(waiting),
+            stopping={"MaxRuntimeInSeconds": longest_s, **waiting},
         )
 
     def _stage_key(self, tenant: Tenant, job: Job, stage: str) -> str:
-        name = job_name(job.id, job.attempt, stage)
+        name = job_name(self.jobs.prefix, job.id, job.attempt, stage)
         return tenant.prefix("jobs", job.id, str(job.attempt), name, "output", "model") + "/"
 
     def _stage_uri(self, tenant: Tenant, job: Job, stage: str) -> str:
@@ -280,14 +409,12 @@ class Pipeline:
         return self._stage_uri(tenant, job, "gguf")
 
     def _fit(self, tenant: Tenant, job: Job) -> Fit:
-        snapshot = self.corpus.load_snapshot(tenant, job.snapshot_id)
+        snapshot = self.corpus.load_snapshot(tenant, _snapshot_id(job))
         lines = self.store.get(snapshot.keys["train"] + "data.jsonl").splitlines()
         pairs = [orjson.loads(line) for line in lines]
         return Fit.of([pair["source"] for pair in pairs], [pair["target"] for pair in pairs])
 
 
-_FRAME = re.compile(r"^AlgorithmError: (.+?),? exit code: \d+$", re.DOTALL)
-"""What SageMaker puts round the sentence that a container left in output/failure."""
 _NO_LIMIT_S = 28 * 24 * 3600  # what SageMaker itself allows
 _OPEN = (JobState.PENDING, JobState.QUEUED, JobState.RUNNING)
 
@@ -301,29 +428,7 @@ def _sources(manifests: Mapping[str, Manifest]) -> dict[str, str]:
     return {stage: manifest.source_sha256 for stage, manifest in manifests.items()}
 
 
-SENTENCE_CHARACTERS = 1_000
-
-
-def sentence_of(error: Any) -> str:
-    """One sentence from what Step Functions caught: {"Error": ..., "Cause": text or JSON}."""
-    told = _told(error)
-    return told if len(told) <= SENTENCE_CHARACTERS else told[: SENTENCE_CHARACTERS - 1] + "…"
-
-
-def _told(error: Any) -> str:
-    if not isinstance(error, Mapping):
-        return "The training failed without a reason."
-    cause = str(error.get("Cause") or "")
-    try:
-        told = orjson.loads(cause)
-    except orjson.JSONDecodeError:
-        return cause or f"The training failed with {error.get('Error', 'an unknown error')}."
-    if isinstance(told, Mapping):
-        for name in ("FailureReason", "errorMessage", "Message"):
-            if told.get(name):
-                return _FRAME.sub(r"\1", str(told[name]))
-        if told.get("SecondaryStatus") == "MaxRuntimeExceeded":
-            return "The container was stopped: it ran for longer than its time limit."
-        if told.get("TrainingJobStatus") == "Stopped":
-            return "The container was stopped before it had finished."
-    return cause or f"The training failed with {error.get('Error', 'an unknown error')}."
+def _snapshot_id(job: Job) -> str:
+    if job.snapshot_id is None:
+        raise InvalidInput(f"Training job {job.id} trains on no pairs.")
+    return job.snapshot_id

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cdk import bundle
+from cdk import bundle, bytecode
 from cdk.stage import STAGES
 
 from .conftest import Assembly
@@ -54,7 +54,44 @@ def test_an_asset_holds_nothing_that_no_function_imports(stack: Assembly) -> Non
     for archive in {stack.archive(function) for function in stack.functions().values()}:
         with zipfile.ZipFile(archive) as zipped:
             parts = {part for name in zipped.namelist() for part in name.split("/")}
-        assert not parts & {"__pycache__", "tests", "cdk", "training_containers", "torch"}
+        assert not parts & {"tests", "cdk", "training_containers", "torch"}
+
+
+@pytest.mark.parametrize("stage", ["local", "dev"])
+def test_every_module_of_ours_comes_with_bytecode_for_the_python_that_runs_it(
+    assembly: Callable[[str], Assembly], stage: str
+) -> None:
+    """Unchecked: PEP 552's flags are 1; the magic number is the version's."""
+    version = STAGES[stage].python
+    python = bytecode.interpreter(version)
+    if python is None:
+        pytest.skip(f"no Python {version} here")
+    told = subprocess.run([python, "-c", _MAGIC], capture_output=True, text=True, check=True).stdout.strip()
+    made = assembly(stage)
+
+    for archive in {made.archive(function) for function in made.functions().values()}:
+        with zipfile.ZipFile(archive) as zipped:
+            names = set(zipped.namelist())
+            assert len(names) == len(zipped.namelist())
+            ours = [n for n in names if n.startswith(("millrace/", "functions/")) and n.endswith(".py")]
+            for name in ours:
+                folder, _, module = name.rpartition("/")
+                head = zipped.read(f"{folder}/__pycache__/{module[:-3]}.cpython-{version.replace('.', '')}.pyc")[:8]
+                assert head == bytes.fromhex(told) + (1).to_bytes(4, "little"), name
+            compiled = sum(name.endswith(".pyc") for name in names)
+            assert compiled >= 0.95 * sum(name.endswith(".py") for name in names)
+
+
+_MAGIC = "import importlib.util; print(importlib.util.MAGIC_NUMBER.hex())"
+
+
+def test_bytecode_depends_on_the_source_alone(tmp_path: Path) -> None:
+    files = [(f"m{n}.py", f"X = {{'a', 'b', 'c'}} & {{'{n}'}}\n".encode()) for n in range(3)]
+    version = STAGES["local"].python
+
+    made = [list(bytecode.of_sources(files, tmp_path / name, version)) for name in ("here", "and-there")]
+
+    assert made[0] == made[1] and len(made[0]) == 3
 
 
 def test_the_same_source_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

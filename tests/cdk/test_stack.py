@@ -72,7 +72,7 @@ def test_the_steps_know_an_image_for_every_container(stack: Assembly) -> None:
 
     images = json.loads(rules.text_of(environment["MILLRACE_IMAGES"]))
 
-    assert images.keys() == {"lora", "gguf", "serve"}
+    assert images.keys() == {"lora", "gguf", "serve", "cnn_search"}
     tags = {d["imageTag"] for i in stack.assets["dockerImages"].values() for d in i["destinations"].values()}
     assert {uri.rsplit(":", 1)[1] for uri in images.values()} == tags
 

@@ -45,7 +45,7 @@ def test_every_container_is_cut_off_encrypted_and_bounded(machine: dict[str, Any
         assert given["EnableNetworkIsolation"] is True
         assert given["OutputDataConfig"]["CompressionType"] == "NONE" and given["OutputDataConfig"]["KmsKeyId"]
         assert ("VolumeKmsKeyId" in given["ResourceConfig"]) is not name.endswith("OnNvme")
-        assert given["StoppingCondition"]["MaxRuntimeInSeconds.$"].startswith("$.plan.")
+        assert given["StoppingCondition.$"].startswith("$.plan.")
 
 
 def test_a_failed_step_always_comes_to_conclude(machine: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ from millrace.training import Pipeline
 
 from cdk.train_machine import Parts, definition
 from tests.conftest import ENVIRONMENT
-from tests.fakes import World
+from tests.fakes import PREFIX, World
 from training_containers.common import manifest, progress
 from training_containers.common.job import Job as ContainerJob
 
@@ -66,7 +66,8 @@ def test_what_a_container_writes_is_what_the_pipeline_reads(tmp_path: Path, pipe
     )
     plan = pipeline.plan(ACME, job.id, 1)
     key = pipeline._stage_key(ACME, job, "train") + contract.MANIFEST
-    pipeline.store.put(key, (tmp_path / contract.MANIFEST).read_bytes())
+    for name in ("sub/weights.bin", contract.MANIFEST):
+        pipeline.store.put(pipeline._stage_key(ACME, job, "train") + name, (tmp_path / name).read_bytes())
 
     read = pipeline.manifest(ACME, job, "train")
 
@@ -91,7 +92,13 @@ def test_a_figure_that_came_to_nothing_refuses_the_candidate_and_breaks_nothing(
 def test_each_line_that_a_container_prints_is_one_that_progress_reads(
     capsys: pytest.CaptureFixture[str], environment: dict[str, str]
 ) -> None:
-    from functions.progress.handler import _latest
+    from millrace.joblog import Line
+
+    from functions.progress.handler import _read
+
+    def latest(lines: list[str]) -> contract.Progress | None:
+        found = [told for line in lines if isinstance(told := _read(Line(1, "1", line)), contract.Progress)]
+        return found[-1] if found else None
 
     reporter = progress.Reporter(steps=3, every_s=0)
     reporter.step(1, loss=math.nan, epoch=0.5, metrics={"learning_rate": 1e-5, "grad_norm": math.inf})
@@ -99,8 +106,8 @@ def test_each_line_that_a_container_prints_is_one_that_progress_reads(
     progress.metrics({"loss": math.nan})
     first, last, metrics = capsys.readouterr().out.splitlines()
 
-    assert (_latest([first]), _latest([first, last, metrics])) != (None, None)
-    told = _latest([last, metrics, "Epoch 3/3"])
+    assert latest([first]) and latest([first, last, metrics])
+    told = latest([last, metrics, "Epoch 3/3"])
     assert told and (told.step, told.steps, told.loss, told.trial) == (3, 3, 0.5, 2)
     assert orjson.loads(metrics)["type"] == "metrics"
 
@@ -121,7 +128,7 @@ def test_every_path_of_the_machine_into_the_plan_is_there_with_the_type_that_sag
 ) -> None:
     plan = pipeline.plan(ACME, job.id, 1)
     paths = _paths(MACHINE)
-    kinds = {"volume_gb": int, "max_runtime_s": int, "hyperparameters": dict, "channels": list}
+    kinds = {"volume_gb": int, "stopping": dict, "spot": bool, "hyperparameters": dict, "channels": list}
 
     assert len(paths) >= 3 * 8
     for path in paths:
@@ -185,7 +192,7 @@ def test_names_are_read_back_from_the_log_and_differ_by_attempt(pipeline: Pipeli
     first = pipeline.plan(ACME, job.id, 1)
     second = pipeline.stages(ACME, Job(**{**vars(job), "attempt": 2}))
     for stage in ("train", "evaluate", "gguf"):
-        assert of_job_name(first[stage]["name"]) == (job.id, 1, stage)
+        assert of_job_name(PREFIX, first[stage]["name"]) == (job.id, 1, stage)
         assert first[stage]["name"] != second[stage]["name"]
         assert first[stage]["checkpoint_path"] == second[stage]["checkpoint_path"], "an attempt goes on where one died"
 

@@ -110,7 +110,7 @@ def test_a_cancelled_job_ends_within_seconds_and_its_work_with_it(turning: Turni
     """J8."""
     id = _begin(turning, 102)
     turning.job(id, "running")
-    name = f"{id}-1-train"
+    name = f"millrace-local-{id}-1-train"
     sagemaker = turning.aws("sagemaker")
     until(lambda: _status(sagemaker, name) == "InProgress", "the container's start")
 

@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute
 from tests.functions.conftest import Api, pairs
 
 Put = Callable[[str, bytes], dict[str, Any]]
-WHOLE = {"/api/models/available", "/api/strategies"}
+WHOLE = {"/api/models/available", "/api/strategies", "/{id}/attempts"}
 """Answers with all there is at once: its `next` is always null."""
 
 

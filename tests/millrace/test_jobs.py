@@ -11,7 +11,7 @@ from millrace.errors import Conflict, MillraceError, NotFound, Unavailable
 from millrace.jobs import LEGAL, MAX_ATTEMPTS, STAGES, Job, job_name, may_become, of_job_name
 from millrace.tenants import Tenant
 
-from tests.fakes import FAULTS, Crash, Fault, Plan, World, examples
+from tests.fakes import FAULTS, PREFIX, Crash, Fault, Plan, World, examples
 
 ACME = Tenant("acme", Tier.ENTERPRISE)
 OPEN = [state for state in JobState if not state.final]
@@ -26,12 +26,12 @@ def _job(id: str = "j1", **values: Any) -> Job:
 def _begun(world: World, **values: Any) -> Job:
     job = _job(**values)
     assert world.jobs.create(ACME, job)
-    world.jobs.start(ACME, job.id, 1)
+    assert world.admission.admit() == [job.id]
     return world.jobs.get(ACME, job.id)
 
 
 def _containers(world: World, job_id: str = "j1", attempt: int = 1) -> None:
-    world.sagemaker.running |= {job_name(job_id, attempt, stage) for stage in STAGES}
+    world.sagemaker.running |= {job_name(PREFIX, job_id, attempt, stage) for stage in STAGES}
 
 
 @given(st.lists(st.sampled_from(JobState), max_size=8))
@@ -75,16 +75,22 @@ def test_two_jobs_of_one_id_are_one() -> None:
     assert made.count(True) == 1 and len(world.jobs.active()) == 1
 
 
-@given(st.text(max_size=70))
-def test_only_names_of_ours_are_read_as_a_jobs_name(name: str) -> None:
-    told = of_job_name(name)
-    assert told is None or job_name(*told) == name or name.split("-")[1].lstrip("0") == str(told[1]).lstrip("0")
+@given(st.text(max_size=70), st.booleans())
+def test_only_names_of_this_stage_are_read_as_a_jobs_name(name: str, ours: bool) -> None:
+    name = f"{PREFIX}-{name}" if ours else name
+    told = of_job_name(PREFIX, name)
+    assert told is None or job_name(PREFIX, *told) == name or f"-0{told[1]}-" in name
+
+
+def test_another_stages_container_in_the_same_account_is_not_ours() -> None:
+    assert of_job_name("millrace-dev", job_name("millrace-prod", "j1", 1, "train")) is None
+    assert of_job_name("millrace-dev", job_name("millrace-dev", "j1", 1, "train")) == ("j1", 1, "train")
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stages_name_is_read_back_and_is_one_that_sagemaker_takes(stage: str) -> None:
-    name = job_name("j" + "f" * 20, 3, stage)
-    assert of_job_name(name) == ("j" + "f" * 20, 3, stage)
+    name = job_name(PREFIX, "j" + "f" * 20, 3, stage)
+    assert of_job_name(PREFIX, name) == ("j" + "f" * 20, 3, stage)
     assert len(name) <= 63
 
 
@@ -108,7 +114,8 @@ def test_cancelling_stops_the_work_fails_the_version_and_leaves_nothing_active()
     cancelled = world.jobs.cancel(ACME, "j1")
 
     assert (cancelled.state, cancelled.error) == (JobState.CANCELLED, "Cancelled by request.")
-    assert world.registry.get(ACME, model.id).state is ModelState.FAILED
+    assert world.registry.get(ACME, model.id).state is ModelState.CANCELLED
+    assert world.registry.get(ACME, model.id).error == "Its training was cancelled by request."
     assert not world.sagemaker.running and not world.jobs.active()
     assert world.states.describe_execution(executionArn=world.jobs.execution_arn("j1", 1))["status"] == "ABORTED"
     assert world.jobs.cancel(ACME, "j1").state is JobState.CANCELLED
@@ -193,7 +200,7 @@ def test_a_cancel_that_dies_at_any_call_is_finished_by_the_sweeper(number: int) 
     job = world.jobs.get(ACME, "j1")
     if job.state is JobState.CANCELLED:
         assert not world.sagemaker.running and not world.jobs.active()
-        assert world.registry.get(ACME, str(job.model_id)).state is ModelState.FAILED
+        assert world.registry.get(ACME, str(job.model_id)).state is ModelState.CANCELLED
     else:  # it died before it had said so: the job goes on
         assert job.state is JobState.QUEUED and len(world.sagemaker.running) == len(STAGES)
 
@@ -215,7 +222,7 @@ def test_a_cancel_whose_calls_fail_is_right_when_it_is_repeated(number: int, fau
 
 def _begin(world: World) -> None:
     if world.jobs.create(ACME, _job()):
-        world.jobs.start(ACME, "j1", 1)
+        world.admission.admit()
 
 
 @pytest.mark.parametrize("fault", [*FAULTS, "crash"])
@@ -227,8 +234,7 @@ def test_a_begin_that_fails_at_any_call_is_begun_once_by_the_sweeper_or_the_next
     except (Crash, Unavailable):
         _begin(world)
 
-    for item in world.jobs.active():
-        world.jobs.sweep_one(ACME, item["job_id"])
+    _swept(world)
 
     assert world.states.started == ["j1-1"]
     assert [item["job_id"] for item in world.jobs.active()] == ["j1"]
@@ -256,6 +262,7 @@ def test_an_execution_that_ended_without_a_result_is_begun_again_a_counted_numbe
 def _swept(world: World) -> None:
     for item in world.jobs.active():
         world.jobs.sweep_one(ACME, item["job_id"])
+    world.admission.admit()
 
 
 def _died() -> World:

@@ -13,11 +13,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-CONTAINERS = ("lora", "gguf", "serve")
+CONTAINERS = ("lora", "gguf", "serve", "cnn_search")
+LLAMA = ("lora", "gguf", "serve")
+"""Those that build llama.cpp."""
 ENTRIES = {
     "lora": "training_containers.lora.sft, training_containers.lora.preference, training_containers.lora.evaluate",
     "gguf": "training_containers.gguf.pipeline",
     "serve": "training_containers.serve.server",
+    "cnn_search": ", ".join(f"training_containers.cnn_search.{m}" for m in ("search", "native", "transfer", "server")),
 }
 
 
@@ -95,5 +98,5 @@ def test_the_base_image_is_an_argument_and_no_host_is_named(name: str) -> None:
 def test_the_portable_build_is_the_one_that_set_up_makes() -> None:
     flags = {flag for flag in re.findall(r"-D\w+=\w+", (ROOT / "Makefile").read_text())}
 
-    for name in CONTAINERS:
+    for name in LLAMA:
         assert set(re.findall(r"-D\w+=\w+", dockerfile(name))) == flags

@@ -20,12 +20,12 @@ class Reporter:
         self._last = -every_s
         self._first_step: int | None = None
 
-    def step(self, step: int, **values: Any) -> None:
-        """`values`: epoch, trial, loss, accuracy, best, metrics (see contract.Progress)."""
+    def step(self, step: int, *, always: bool = False, **values: Any) -> None:
+        """`values`: epoch, trial, loss, accuracy, best, metrics (see contract.Progress). `always`: however soon."""
         now = time.monotonic() - self._began
         if self._first_step is None:
             self._first_step = step
-        if step < self.steps and now - self._last < self.every_s:
+        if step < self.steps and now - self._last < self.every_s and not always:
             return
         self._last = now
         done = step - self._first_step

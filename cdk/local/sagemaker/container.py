@@ -1,4 +1,8 @@
-"""A container image run as a process: what an image means, starting it, stopping it, leaving nothing behind."""
+"""A container image run on this machine: what an image means, starting it, leaving nothing behind.
+
+As a process, or where the setting MILLRACE_EXECUTOR says so in the image itself, by a Docker-compatible engine.
+Endpoints are processes in either case: their network is a namespace that the twin's SageMaker steps into.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +10,18 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
-import threading
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
-from ..settings import REPO, Twin, clean_env, python
-from . import confine
+from millrace.executors import Executor, Run, Running
+from millrace.executors.docker import Engine
+from millrace.executors.process import Process, Processes
+
+from ..settings import Twin, python
 from .errors import invalid
 
 MARK = "MILLRACE_TWIN_STATE"
-"""In the environment of everything that a twin's containers start: how leftovers are found."""
+"""In the environment, or the label, of everything that a twin's containers start: how leftovers are found."""
+Container = Process
 
 
 def images_file(twin: Twin) -> Path:
@@ -34,75 +38,31 @@ def name_of(twin: Twin, image: str) -> str:
     return str(known[tag])
 
 
-@dataclass
-class Container:
-    """A running process and everything that it started."""
-
-    process: subprocess.Popen[str]
-
-    @property
-    def output(self) -> IO[str]:
-        if self.process.stdout is None:
-            raise RuntimeError("A container is always started with its output piped.")
-        return self.process.stdout
-
-    def wait(self, timeout_s: float | None = None) -> int | None:
-        """Exit status, or None when the time is over first."""
-        try:
-            code = self.process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            return None
-        self.kill()
-        return code
-
-    def terminate(self) -> None:
-        self._signal(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """Also what the process left running."""
-        self._signal(signal.SIGKILL)
-        self.process.wait()
-
-    def stop(self, grace_s: float) -> None:
-        """SIGTERM, time to put things in order, SIGKILL."""
-        self.terminate()
-        if self.wait(grace_s) is None:
-            self.kill()
-
-    def _signal(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, number)
+def processes(twin: Twin) -> Processes:
+    return Processes(twin.containers, python(), {MARK: str(twin.state)})
 
 
-_starting = threading.Lock()
+def engine(twin: Twin) -> Engine:
+    return Engine(label=f"{MARK}={twin.state}")
 
 
-def start(twin: Twin, name: str, command: str, root: Path, env: dict[str, str], *, isolated: bool) -> Container:
-    """Run `<containers>.common.main NAME COMMAND --root ROOT` in a group, environment and network of its own."""
-    entry = [python(), "-m", f"{twin.containers.name}.common.main", name, command, "--root", str(root)]
-    flags = ["--isolate"] if isolated else []
-    paths = os.pathsep.join([str(twin.containers.parent), str(REPO), str(REPO / "shared")])
-    root.mkdir(parents=True, exist_ok=True)
-    given = clean_env(PYTHONPATH=paths, PYTHONUNBUFFERED="1", **{MARK: str(twin.state)}) | env
-    with _starting:
-        process = subprocess.Popen(
-            [python(), confine.__file__, *flags, "--", *entry],
-            cwd=root,
-            env=given,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
-    return Container(process)
+def executor(twin: Twin) -> Executor:
+    """Of training jobs."""
+    return engine(twin) if twin.executor == "docker" else processes(twin)
+
+
+def train(twin: Twin, job: str, name: str, root: Path, env: dict[str, str], *, isolated: bool) -> Running:
+    return executor(twin).start(Run(job, name, root, "train", env=env, isolated=isolated))
+
+
+def serve(twin: Twin, endpoint: str, name: str, root: Path, env: dict[str, str], *, isolated: bool) -> Process:
+    return processes(twin).start(Run(endpoint, name, root, "serve", env=env, isolated=isolated))
 
 
 def kill_leftovers(twin: Twin) -> int:
     """Kill what an earlier run of this twin left; how many there were. Linux only: elsewhere the watchdogs suffice."""
     mark = f"{MARK}={twin.state}".encode()
-    count = 0
+    count = engine(twin).sweep() if twin.executor == "docker" else 0
     for entry in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):
             if mark in entry.read_bytes().split(b"\0") and int(entry.parent.name) != os.getpid():

@@ -24,8 +24,8 @@ from ..settings import ACCOUNT, Twin
 from . import container, namespace, objects
 from .container import Container
 from .errors import AwsError, invalid, not_found
-from .jobs import NAME, REASON_CHARS
 from .logs import LogStream
+from .request import NAME, REASON_CHARS
 from .store import Record, Store
 
 PING_S = 2.0
@@ -281,7 +281,7 @@ class Endpoints:
         port = PORT if isolated else _free_port()
         env = {**primary.get("Environment", {}), "SAGEMAKER_BIND_TO_PORT": str(port)}
         image = container.name_of(self.twin, primary["Image"])
-        server = Server(container.start(self.twin, image, "serve", root, env, isolated=isolated), root, port, isolated)
+        server = Server(container.serve(self.twin, name, image, root, env, isolated=isolated), root, port, isolated)
         log = LogStream(self.logs, f"/aws/sagemaker/Endpoints/{name}", f"{variant['VariantName']}/{root.name}")
         if model.get("EnableNetworkIsolation") and not isolated:
             log.write("Network isolation needs root on Linux here: this container keeps the host's network.")
@@ -342,10 +342,9 @@ def _model_error(status: int, text: str, name: str) -> AwsError:
 
 
 def _read(server: Server, log: LogStream) -> None:
-    with server.container.output as lines:
-        for line in lines:
-            server.last_lines.append(line.strip())
-            log.write(line)
+    for line in server.container.lines():
+        server.last_lines.append(line.strip())
+        log.write(line)
     log.close()
 
 

@@ -39,6 +39,7 @@ class SageMaker:
             "DescribeTrainingJob": jobs.describe,
             "StopTrainingJob": jobs.stop,
             "ListTrainingJobs": jobs.list,
+            "TwinInterruptTrainingJob": jobs.interrupt,
             "CreateModel": ends.create_model,
             "DescribeModel": ends.describe_model,
             "DeleteModel": ends.delete_model,

@@ -1,12 +1,15 @@
-"""/api/training-jobs: begin, list, watch, cancel."""
+"""/api/training-jobs, also as /api/jobs: forecast, begin, list, watch, read, cancel."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Any
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Header, Query
+from millrace import clock
 from millrace.clock import fresh_id
+from millrace.contract import JobState
 from millrace.jobs import Job as DomainJob
 from millrace.training import DEFAULT_MODEL_NAME
 from pydantic import BaseModel, Field
@@ -16,16 +19,25 @@ from functions.gateway.caller import Caller, Operator
 from functions.gateway.paging import Paged
 from functions.gateway.shapes import Figures, Page, settings
 
-router = APIRouter(tags=["training jobs"])
+LATE_S = 15
+"""Log lines may come so long after their job's end."""
+
+routes = APIRouter(tags=["training jobs"])
 
 
 class Request(BaseModel):
     strategy: str = Field("lora-sft", max_length=64)
-    hyperparameters: dict[str, Any] = Field(default_factory=dict)
+    hyperparameters: dict[str, Any] = Field(default_factory=dict, description="Over the strategy's defaults.")
     model_name: str = Field(DEFAULT_MODEL_NAME, max_length=32)
+    snapshot_id: str | None = Field(None, max_length=64, description="Pairs to train on; else all that are usable now.")
+    dataset_id: str | None = Field(None, max_length=64, description="Images to train on, for a strategy on images.")
     max_runtime_s: int | None = Field(
         None, ge=1, le=28 * 24 * 3600, description="Of each container; it is stopped then."
     )
+    priority: Literal["low", "normal", "high"] = Field("normal", description="Among your own jobs.")
+    spot: bool = Field(False, description="Cheaper machines that may be taken away; it goes on from a checkpoint.")
+    instance_type: str | None = Field(None, max_length=64, description="Of the training; else what the strategy says.")
+    max_cost_usd: float | None = Field(None, gt=0, le=1_000_000, description="Cap of the whole job.")
 
 
 class Job(BaseModel):
@@ -34,46 +46,151 @@ class Job(BaseModel):
     strategy: str
     progress: Figures
     error: str | None
+    error_code: str | None
     model_id: str | None
     created_at: str
     updated_at: str | None
     attempt: int
-    snapshot_id: str
+    snapshot_id: str | None
+    dataset_id: str | None
     model_name: str
     started_by: str
     hyperparameters: Figures
     gates: Figures
+    priority: str
+    spot: bool
+    instance_type: str | None
+    max_runtime_s: int | None
+    max_cost_usd: float | None
+    forecast: Figures
+    recoveries: list[Figures]
+    """Why earlier attempts ended and what was changed for the next."""
+
+
+class Forecast(BaseModel):
+    expected_s: float
+    expected_usd: float
+    at_most_usd: float
+    """What its containers cost if each runs to its time limit; held while the job is open."""
+    usd_per_h: float
+    month_committed_usd: float
+    month_limit_usd: float
+    parts: list[Figures]
+
+
+class Attempt(BaseModel):
+    attempt: int
+    state: str
+    created_at: str | None = None
+    started_at: str | None = None
+    ended_at: str | None = None
+    error: str | None = None
+    error_code: str | None = None
+    progress: Figures = Field(default_factory=dict)
+    hyperparameters: Figures = Field(default_factory=dict)
+    log_lines: int = 0
+
+
+class Line(BaseModel):
+    at: str
+    part: str
+    """Of the attempt: train, evaluate, gguf."""
+    text: str
+
+
+class Progress(BaseModel):
+    id: str
+    state: str
+    attempt: int
+    progress: Figures
+    error: str | None
+    updated_at: str | None
+
+
+class Metrics(BaseModel):
+    attempt: int
+    parts: dict[str, list[Figures]]
+    """Figures of each part in the order of time, evenly thinned."""
+
+
+Chosen = Annotated[int | None, Query(ge=1, le=999, description="Attempt; else the newest.")]
 
 
 def _shown(job: DomainJob) -> Job:
     return Job.model_validate(job.shown())
 
 
-@router.post("/api/training-jobs", status_code=201, summary="Train on all usable pairs")
+@routes.post("", status_code=201, summary="Train")
 def create(
     request: Request, caller: Operator, idempotency_key: Annotated[str | None, Header(max_length=255)] = None
 ) -> Job:
     job_id = _derived(caller.id, idempotency_key) if idempotency_key else fresh_id("j")
-    asked = request.model_dump()
-    return _shown(parts.training(settings).begin(caller, job_id, **asked))
+    return _shown(parts.training(settings).begin(caller, job_id, **request.model_dump()))
 
 
-@router.get("/api/training-jobs", summary="Training jobs, newest first")
-def list_jobs(caller: Caller, paging: Paged) -> Page[Job]:
-    jobs, following = parts.jobs(settings).page(caller, paging.limit, paging.cursor)
+@routes.post("/forecast", summary="What a training would cost, and whether it may begin; nothing is begun")
+def forecast(request: Request, caller: Caller) -> Forecast:
+    return Forecast.model_validate(parts.training(settings).forecast(caller, **request.model_dump()))
+
+
+@routes.get("", summary="Training jobs, newest first")
+def list_jobs(caller: Caller, paging: Paged, state: JobState | None = None) -> Page[Job]:
+    jobs, following = parts.jobs(settings).page(caller, paging.limit, paging.cursor, state)
     return paging.page([_shown(job) for job in jobs], following)
 
 
-@router.get("/api/training-jobs/{id}", summary="One training job with its progress")
+@routes.get("/{id}", summary="One training job with its progress")
 def get(id: str, caller: Caller) -> Job:
     return _shown(parts.jobs(settings).get(caller, id))
 
 
-@router.delete("/api/training-jobs/{id}", summary="Cancel a training job")
+@routes.delete("/{id}", summary="Cancel a training job")
 def cancel(id: str, caller: Operator) -> Job:
-    return _shown(parts.jobs(settings).cancel(caller, id))
+    return _shown(parts.training(settings).cancel(caller, id))
+
+
+@routes.get("/{id}/progress", summary="How far a training job is; small, to be asked again and again")
+def progress(id: str, caller: Caller) -> Progress:
+    return Progress.model_validate(parts.jobs(settings).get(caller, id), from_attributes=True)
+
+
+@routes.get("/{id}/attempts", summary="Every attempt of a training job, the first one first")
+def attempts(id: str, caller: Caller) -> Page[Attempt]:
+    runs = parts.jobs(settings).runs(caller, id)
+    return Page(items=[Attempt.model_validate({name: v for name, v in run.items() if v is not None}) for run in runs])
+
+
+@routes.get("/{id}/logs", summary="What the containers said, in the order of time")
+def logs(id: str, caller: Caller, paging: Paged, attempt: Chosen = None) -> Page[Line]:
+    """`next` goes on after these lines; it stays until the job has ended and nothing more can come."""
+    job = parts.jobs(settings).get(caller, id)
+    chosen = attempt or job.attempt
+    lines, following = parts.joblog(settings).page(caller, id, chosen, paging.limit, paging.cursor)
+    items = [Line(at=_time(line["at_ms"]), part=line["part"], text=line["text"]) for line in lines]
+    return paging.page(items, None if not lines and _over(job) else following)
+
+
+@routes.get("/{id}/metrics", summary="The figures of an attempt over time: loss curves")
+def metrics(id: str, caller: Caller, attempt: Chosen = None) -> Metrics:
+    newest = parts.jobs(settings).get(caller, id).attempt
+    chosen = attempt or newest
+    return Metrics(attempt=chosen, parts=parts.joblog(settings).figures(caller, id, chosen))
+
+
+def _time(at_ms: int) -> str:
+    return clock.stamp(datetime.fromtimestamp(at_ms / 1000, UTC))
+
+
+def _over(job: DomainJob) -> bool:
+    ended = datetime.fromisoformat(job.updated_at or job.created_at)
+    return job.state.final and clock.now() - ended > timedelta(seconds=LATE_S)
 
 
 def _derived(tenant: str, key: str) -> str:
     """The same key of the same tenant names the same job."""
     return "j" + hashlib.sha256(f"{tenant}\0{key}".encode()).hexdigest()[:20]
+
+
+router = APIRouter()
+for prefix in ("/api/training-jobs", "/api/jobs"):
+    router.include_router(routes, prefix=prefix)

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from cdk.local.embedded.training import call
+
 from .conftest import Aws, alive, ended, job_request, lines_of, until
 
 
@@ -151,6 +153,58 @@ def test_checkpoints_are_kept_while_it_runs_and_come_back_in_the_next_job(aws: A
     ended(aws, "second-half")
 
     assert manifest(aws, bucket, "second-half")["resumed"] == "half"
+
+
+def _take_the_machine_away(aws: Aws, name: str) -> None:
+    status, told = call(aws.twin.aws_port, "TwinInterruptTrainingJob", {"TrainingJobName": name})
+    assert status == 200, told
+
+
+def test_a_spot_machine_that_is_taken_away_is_followed_by_one_that_goes_on_from_the_checkpoint(
+    aws: Aws, bucket: str
+) -> None:
+    stopping = {"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 120}
+    kept = {"CheckpointConfig": {"S3Uri": f"s3://{bucket}/checkpoints/spot"}}
+    start(aws, bucket, "spotty", "resuming", EnableManagedSpotTraining=True, StoppingCondition=stopping, **kept)
+    processes = pids(aws, "spotty")
+
+    _take_the_machine_away(aws, "spotty")
+    job = ended(aws, "spotty")
+
+    assert job["TrainingJobStatus"] == "Completed" and manifest(aws, bucket, "spotty")["resumed"] == "half"
+    steps = [step["Status"] for step in job["SecondaryStatusTransitions"]]
+    assert steps[steps.index("Interrupted") :][:4] == ["Interrupted", "Restarting", "Downloading", "Training"]
+    assert not any(alive(pid) for pid in processes)
+
+
+def test_a_machine_that_fails_under_an_ordinary_job_fails_it_with_a_fault_of_theirs(aws: Aws, bucket: str) -> None:
+    start(aws, bucket, "unlucky", "hang")
+    pids(aws, "unlucky")
+
+    _take_the_machine_away(aws, "unlucky")
+
+    assert ended(aws, "unlucky")["FailureReason"].startswith("InternalServerError: ")
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"EnableManagedSpotTraining": True}, "is required when"),
+        (
+            {
+                "EnableManagedSpotTraining": True,
+                "StoppingCondition": {"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 30},
+            },
+            "is below",
+        ),
+        ({"StoppingCondition": {"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 90}}, "is for jobs with"),
+    ],
+)
+def test_spot_settings_that_sagemaker_refuses_are_refused_here(
+    aws: Aws, bucket: str, change: dict[str, Any], word: str
+) -> None:
+    with pytest.raises(ClientError, match=word):
+        start(aws, bucket, "wrong-spot", "complete", **change)
 
 
 def test_an_isolated_container_reaches_itself_and_nobody_else(aws: Aws, bucket: str) -> None:

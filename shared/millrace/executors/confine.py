@@ -1,4 +1,4 @@
-"""Stands between SageMaker and a container's process: `python confine.py [--isolate] -- COMMAND...`. Stdlib only.
+"""Stands between an executor and a container's process: `python confine.py [--isolate] -- COMMAND...`. Stdlib only.
 
 What the process starts dies with it, and all of it dies with whoever started this program, however that ended.
 --isolate gives a network namespace with nothing but loopback, and says so on stderr where the kernel refuses.

