@@ -111,6 +111,17 @@ class Monitoring(Construct):
             ),
             self._alarm("train-failed", training.machine.metric_failed(), "A training ended as failed."),
             self._alarm("train-timed-out", training.machine.metric_timed_out(), "A training ran out of time."),
+            self._alarm(
+                "models-ending",
+                aws_cloudwatch.Metric(
+                    namespace="Millrace",
+                    metric_name="ModelsEnding",
+                    dimensions_map={"service": "monitor"},
+                    statistic="Maximum",
+                    period=Duration.hours(1),
+                ),
+                "A model of the catalogue is shut down within a fortnight: replay the golden set on its successor.",
+            ),
             self._alarm("api-errors", gateway.api.metric_server_error(), "The API answered 5xx.", threshold=5),
         ]
         for alarm in alarms:

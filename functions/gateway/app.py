@@ -15,6 +15,7 @@ from functions.gateway.routers import (
     humanize,
     models,
     openai,
+    replays,
     rewrites,
     routing_state,
     strategies,
@@ -43,6 +44,7 @@ for router in (
     training_jobs,
     available,  # before models, whose {id} would take its name
     models,
+    replays,
     routing_state,
     usage,
     openai,

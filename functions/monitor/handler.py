@@ -1,4 +1,7 @@
-"""Every minute: jobs and datasets that nobody works on are started, started again, or ended; who waits gets a place."""
+"""Every minute: jobs and datasets that nobody works on are started, started again, or ended; who waits gets a place.
+
+The catalogue that everybody begins with is put there after each deployment, and the ends of its models are told hourly.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,11 @@ from millrace.settings import Monitor
 from millrace.tenants import Tenant
 
 from functions import parts
+from functions.monitor.models import Models
 from functions.observability import logger
 
 settings = Monitor.from_env()
+models = Models()
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
@@ -26,6 +31,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
         _sweep(done, item, "dataset_id", lambda tenant, id: datasets.sweep_one(tenant, id, stamp()))
     if admitted := parts.admission(settings).admit():
         logger.info("admitted", job_ids=admitted)
+    models.tend(parts.table(settings), stamp()[:13])
     return done
 
 
