@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import wraps
-from typing import Annotated, ParamSpec
+from typing import Annotated, Any, ParamSpec
 
 import typer
 from rich.markup import escape
 
-from ..errors import MillraceError
+from ..errors import InvalidInput, MillraceError
 from . import show
 from .client import Client
 from .where import find
@@ -38,3 +39,18 @@ def plainly(command: Callable[P, None]) -> Callable[P, None]:
 
 def client_of(api: str | None, key: str | None, tenant: str | None = None) -> Client:
     return Client(find(api, key, tenant))
+
+
+def settings_of(given: list[str] | None) -> dict[str, Any]:
+    """Hyperparameters: epochs=3 is a number, name=text a text."""
+    return dict(map(_setting, given or []))
+
+
+def _setting(given: str) -> tuple[str, Any]:
+    name, sign, value = given.partition("=")
+    if not sign or not name:
+        raise InvalidInput(f"A hyperparameter is given as name=value, not {given!r}.")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value

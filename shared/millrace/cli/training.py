@@ -1,8 +1,7 @@
-"""The commands of `millrace jobs`."""
+"""The commands of `millrace jobs` that ask the API; `launch` stands in launching."""
 
 from __future__ import annotations
 
-import json as _json
 import time
 import uuid
 from typing import Annotated, Any
@@ -11,21 +10,37 @@ import typer
 from rich.markup import escape
 
 from ..contract import JobState
-from ..errors import InvalidInput
-from . import show
+from . import launching, show
 from .client import Client
-from .options import Api, Json, Key, Limit, client_of, plainly
+from .options import Api, Json, Key, Limit, client_of, plainly, settings_of
 
 POLL_S = 1.0
 
-jobs = typer.Typer(no_args_is_help=True, help="Training jobs: list, start, show, watch, cancel.")
+jobs = typer.Typer(
+    no_args_is_help=True, help="Training jobs: list, forecast, start, show, watch, logs, cancel; launch one by hand."
+)
+jobs.command("launch")(launching.launch_one)
+
+Strategy = Annotated[str, typer.Option(help="How to train.")]
+Name = Annotated[str, typer.Option(help="The model's name.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="A hyperparameter: name=value.")]
+Priority = Annotated[str, typer.Option(help="low, normal or high, among your own.")]
+Instance = Annotated[str | None, typer.Option("--instance", help="Machine of the training.")]
+Most = Annotated[float | None, typer.Option("--max-cost", help="Cap of the whole job, USD.")]
+Spot = Annotated[bool, typer.Option("--spot", help="Cheaper machines that may be taken away.")]
 
 
 @jobs.command("list")
 @plainly
-def list_jobs(limit: Limit = 20, api: Api = None, key: Key = None, json: Json = False) -> None:
+def list_jobs(
+    limit: Limit = 20,
+    state: Annotated[JobState | None, typer.Option(help="Only those of one state.")] = None,
+    api: Api = None,
+    key: Key = None,
+    json: Json = False,
+) -> None:
     """Jobs, newest first."""
-    page = client_of(api, key).get("training-jobs", limit=limit)
+    page = client_of(api, key).get("training-jobs", limit=limit, state=state and str(state))
     if json:
         show.say_json(page)
         return
@@ -39,9 +54,13 @@ def list_jobs(limit: Limit = 20, api: Api = None, key: Key = None, json: Json = 
 @jobs.command("start")
 @plainly
 def start(
-    strategy: Annotated[str, typer.Option(help="How to train.")] = "lora-sft",
-    name: Annotated[str, typer.Option(help="The model's name.")] = "humanizer",
-    set_: Annotated[list[str] | None, typer.Option("--set", help="A hyperparameter: name=value.")] = None,
+    strategy: Strategy = "lora-sft",
+    name: Name = "humanizer",
+    set_: Set = None,
+    priority: Priority = "normal",
+    instance: Instance = None,
+    max_cost: Most = None,
+    spot: Spot = False,
     watch: Annotated[bool, typer.Option("--watch", help="Stay until it has ended.")] = False,
     api: Api = None,
     key: Key = None,
@@ -49,7 +68,7 @@ def start(
 ) -> None:
     """Train on all usable pairs."""
     client = client_of(api, key)
-    body = {"strategy": strategy, "model_name": name, "hyperparameters": dict(map(_setting, set_ or []))}
+    body = _wanted(strategy, name, set_, priority, instance, max_cost, spot)
     job = client.post("training-jobs", body=body, idempotency_key=str(uuid.uuid4()))
     if watch:
         _watch(client, job["id"], json)
@@ -57,15 +76,83 @@ def start(
         _show(job, json)
 
 
-def _setting(given: str) -> tuple[str, Any]:
-    """epochs=3 is a number, name=text a text."""
-    name, sign, value = given.partition("=")
-    if not sign or not name:
-        raise InvalidInput(f"A hyperparameter is given as name=value, not {given!r}.")
-    try:
-        return name, _json.loads(value)
-    except ValueError:
-        return name, value
+@jobs.command("forecast")
+@plainly
+def forecast(
+    strategy: Strategy = "lora-sft",
+    set_: Set = None,
+    instance: Instance = None,
+    max_cost: Most = None,
+    api: Api = None,
+    key: Key = None,
+    json: Json = False,
+) -> None:
+    """What a training would cost; nothing is begun."""
+    body = _wanted(strategy, "humanizer", set_, "normal", instance, max_cost, False)
+    told = client_of(api, key).post("training-jobs", "forecast", body=body)
+    if json:
+        show.say_json(told)
+        return
+    show.out().print(
+        f"about {told['expected_usd']:.2f} USD and {told['expected_s'] / 60:.0f} minutes, at most "
+        f"{told['at_most_usd']:.2f} USD; this month {told['month_committed_usd']:.2f} of "
+        f"{told['month_limit_usd']:.2f} USD are committed"
+    )
+    rows = [(part["strategy"], part["instance_type"], f"{part['expected_s'] / 60:.0f} min") for part in told["parts"]]
+    show.table(("part", "machine", "about"), rows)
+
+
+def _wanted(
+    strategy: str,
+    name: str,
+    set_: list[str] | None,
+    priority: str,
+    instance: str | None,
+    max_cost: float | None,
+    spot: bool,
+) -> dict[str, Any]:
+    body = {"strategy": strategy, "model_name": name, "hyperparameters": settings_of(set_), "priority": priority}
+    return body | {"instance_type": instance, "max_cost_usd": max_cost, "spot": spot}
+
+
+@jobs.command("logs")
+@plainly
+def logs(
+    id: str,
+    attempt: Annotated[int | None, typer.Option(help="Of which attempt; else the newest.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")] = False,
+    api: Api = None,
+    key: Key = None,
+    json: Json = False,
+) -> None:
+    """What the containers said. With --json, a line for each line."""
+    client = client_of(api, key)
+    chosen = attempt or client.get("training-jobs", id)["attempt"]
+    cursor = None
+    while True:
+        page = client.get("training-jobs", id, "logs", attempt=chosen, limit=100, cursor=cursor)
+        for line in page["items"]:
+            show.say_json(line, indent=None) if json else print(f"{line['part']}  {line['text']}", flush=True)
+        cursor = page["next"]
+        if cursor is None or not (page["items"] or follow):
+            return
+        if not page["items"]:
+            time.sleep(POLL_S)
+
+
+@jobs.command("attempts")
+@plainly
+def attempts(id: str, api: Api = None, key: Key = None, json: Json = False) -> None:
+    """Every attempt of a job, and why it ended."""
+    page = client_of(api, key).get("training-jobs", id, "attempts")
+    if json:
+        show.say_json(page)
+        return
+    rows = [
+        (str(run["attempt"]), show.state(run["state"]), run["started_at"] or "", escape(run["error"] or ""))
+        for run in page["items"]
+    ]
+    show.table(("attempt", "state", "started", ""), rows)
 
 
 @jobs.command("show")
@@ -119,8 +206,19 @@ def _show(job: dict[str, Any], json: bool) -> None:
         show.say_json(job)
         return
     show.out().print(f"{show.state(job['state'])} [bold]{escape(job['id'])}[/] {escape(_outcome(job))}")
-    names = ("strategy", "model_id", "snapshot_id", "attempt", "created_at", "updated_at", "hyperparameters")
+    names = (
+        "strategy",
+        "model_id",
+        "snapshot_id",
+        "dataset_id",
+        "attempt",
+        "created_at",
+        "updated_at",
+        "hyperparameters",
+    )
     show.facts({name: job[name] for name in names})
+    for told in job["recoveries"]:
+        show.out().print(f"attempt {told['attempt']}: {escape(told['text'])}")
     for name, gate in job["gates"].items():
         show.out().print(f"gate {escape(name)}: {'[green]passed[/]' if gate['passed'] else '[red]refused[/]'}")
         for reason in gate["reasons"]:
