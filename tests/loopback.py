@@ -28,6 +28,8 @@ from moto import mock_aws
 from moto.sagemaker.exceptions import ValidationError
 from moto.sagemaker.responses import SageMakerResponse
 
+from tests.emulated import lock_moto
+
 ENV = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
@@ -100,6 +102,7 @@ def served() -> Iterator[Served]:
     """Fresh storage and the gateway on a free port; gone afterwards."""
     before = {name: os.environ.get(name) for name in ENV}
     os.environ.update({name: value for name, value in ENV.items() if name.startswith("AWS") or before[name] is None})
+    lock_moto()
     with mock_aws(), patch.object(SageMakerResponse, "stop_training_job", _no_such_job, create=True):
         server = _Server()
         server.served = Served(f"http://127.0.0.1:{server.server_address[1]}", DEMO)

@@ -20,7 +20,7 @@ export function build() {
     path: "/api/drops",
     unfinished: (drop) => !ENDED.has(drop.state),
     render: card,
-    empty: [el("p", "Nothing has been dropped yet."), el("p.muted", "Put a CSV into the drop folder; its report appears here.")],
+    empty: [el("p", "Nothing has been dropped yet."), el("p.muted", "Put a file into the drop folder; its report appears here.")],
     onItems: (drops) => drops.forEach(tellChange),
   });
 
@@ -40,7 +40,7 @@ export function build() {
       toldFor = whose;
       how.replaceChildren(
         el("h2", "Drop a file"),
-        el("p", "A CSV with a header: one column with the text, such as ", el("code", "prompt"), ", one with how it should read, such as ", el("code", "completion"), ". It is collected by event, each row once."),
+        el("p", "CSV, TSV, JSON, JSON Lines or Parquet, as it is, packed by gzip or in a ZIP. A row has the text, such as ", el("code", "prompt"), ", and how it should read, such as ", el("code", "completion"), "; or a chat's ", el("code", "messages"), ", or a ", el("code", "chosen"), " and a ", el("code", "rejected"), " text. It is collected by event, each row once."),
         ...[ours, theirs].map((line) => el("div.command", el("code", line), copyButton("Copy", () => line))));
     } catch { /* the list beside it says what is wrong */ }
   }
@@ -55,7 +55,7 @@ const sums = (drop) => `${count(drop.accepted)} accepted, ${count(drop.duplicate
 function card(drop) {
   return el("li.card",
     el("div.card-head", badge(drop.state), el("h2", fileName(drop.key)), el("span.card-end.muted", ago(drop.created_at))),
-    ENDED.has(drop.state) ? counts(drop) : el("p.muted", "Being collected…"),
+    ENDED.has(drop.state) ? counts(drop) : el("p.muted", drop.accepted + drop.duplicate + drop.rejected ? `Being collected: ${sums(drop)} so far…` : "Being collected…"),
     refusals(drop),
     details("about", "About this drop", facts([["Drop", el("code", drop.id)], ["Key", el("code", drop.key)], ["Whole report", drop.report ? el("code", drop.report) : null], ["Collected", drop.concluded_at ? ago(drop.concluded_at) : null]])));
 }
@@ -67,7 +67,7 @@ function counts(drop) {
 
 function refusals(drop) {
   if (!drop.reasons.length) return null;
-  const rows = runs(drop.reasons).map(({ from, to, reason }) => [!from ? "–" : from === to ? count(from) : `${count(from)}–${count(to)}`, reason]);
+  const rows = runs(drop.reasons).map(({ from, to, reason, file }) => [!from ? "–" : from === to ? count(from) : `${count(from)}–${count(to)}`, file ? `${file}: ${reason}` : reason]);
   const shown = table(`Refused rows of ${fileName(drop.key)}`, [["Line", "num"], ["Why it was refused"]], rows);
   const left = drop.rejected - drop.reasons.length;
   const rest = left > 0 ? el("p.hint", `And ${plural(left, "more row")}; all stand in the report.`) : null;
@@ -77,10 +77,10 @@ function refusals(drop) {
 /** Neighbouring lines with the same reason, as one. */
 function runs(reasons) {
   const out = [];
-  for (const { line, reason } of reasons) {
+  for (const { line, reason, file } of reasons) {
     const last = out.at(-1);
-    if (last && last.reason === reason && last.to + 1 === line) last.to = line;
-    else out.push({ from: line, to: line, reason });
+    if (last && last.reason === reason && last.file === file && last.to + 1 === line) last.to = line;
+    else out.push({ from: line, to: line, reason, file });
   }
   return out;
 }

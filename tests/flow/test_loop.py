@@ -24,7 +24,7 @@ def test_a_dropped_file_becomes_a_serving_model_and_auto_asks_it(turning: Turnin
     key = turning.drop("lamps.csv", pairs("lamp", 230) + b"only one cell\n")
     (drop,) = turning.collected(key)
     assert (drop["accepted"], drop["duplicate"], drop["rejected"]) == (230, 0, 1)
-    assert drop["reasons"] == [{"line": 232, "reason": "1 column where the header has 2"}]
+    assert drop["reasons"] == [{"line": 232, "reason": "1 column where the header has 2", "file": None}]
 
     jobs = until(lambda: turning.api.get("/api/training-jobs")["items"], "a job of the threshold")
     job = turning.job(jobs[0]["id"], "completed", within_s=120)

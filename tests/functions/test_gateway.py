@@ -92,7 +92,7 @@ def test_a_drop_is_told_in_the_shape_that_the_route_promises(api: Api, put: Put)
 
     promised = {"key": "drop/acme/a.csv", "state": "collected", "accepted": 1, "duplicate": 1, "rejected": 1}
     assert promised.items() <= drop.items()
-    assert drop["reasons"] == [{"line": 4, "reason": "1 column where the header has 2"}]
+    assert drop["reasons"] == [{"line": 4, "reason": "1 column where the header has 2", "file": None}]
 
 
 def test_a_training_is_begun_watched_and_cancelled(api: Api, put: Put) -> None:
@@ -185,6 +185,9 @@ ROUTES = [
     ("GET", "/api/training-data", None, "reader"),
     ("GET", "/api/models", None, "reader"),
     ("GET", "/api/drops", None, "reader"),
+    ("GET", "/api/drops/dr1", None, "reader"),
+    ("GET", "/api/drops/mapping", None, "reader"),
+    ("PUT", "/api/drops/mapping", {"source": "Entwurf"}, "editor"),
 ]
 
 

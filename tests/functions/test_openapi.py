@@ -50,6 +50,9 @@ def test_every_request_gets_an_answer_that_is_documented(schema: Any) -> None:
         "GET /v1/models",
         "GET /v1/models/{id}",
         "GET /api/drops",
+        "GET /api/drops/{id}",
+        "GET /api/drops/mapping",
+        "PUT /api/drops/mapping",
         "GET /api/system/health",
     }
     for operation in operations:

@@ -6,6 +6,7 @@ Exit 0: done as asked. 1: an error, its sentence on stderr; also a job that fail
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +20,8 @@ from . import show, training, versions
 from .client import Client, Refused
 from .dropping import upload, wait
 from .options import Api, Json, Key, Limit, client_of, plainly
+
+SHOWN_REASONS = 10
 
 app = typer.Typer(name="millrace", no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 app.add_typer(training.jobs, name="jobs")
@@ -77,7 +80,10 @@ def _how(answer: dict[str, Any]) -> str:
 @app.command()
 @plainly
 def drop(
-    files: Annotated[list[Path], typer.Argument(help="CSV files of pairs.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="Files of pairs, preferences or chats: CSV, JSON, JSON Lines, Parquet; gzip, ZIP."),
+    ],
     tenant: Annotated[str | None, typer.Option(help="Whose folder; else MILLRACE_TENANT, on the twin demo.")] = None,
     timeout_s: Annotated[float, typer.Option(min=1, help="How long to wait for each report.")] = 120,
     api: Api = None,
@@ -124,10 +130,20 @@ def _show_drops(items: list[dict[str, Any]], reasons: bool = False) -> None:
     rows = [(show.state(d["state"]), escape(d["key"]), *(str(d[name]) for name in counts)) for d in items]
     show.table(("state", "file", *counts), rows)
     for item in items if reasons else ():
-        for refused in item["reasons"]:
-            show.out().print(
-                f"  {escape(item['key'].rsplit('/', 1)[-1])}:{refused['line']}  {escape(refused['reason'])}"
-            )
+        for line in _refusals(item):
+            show.out().print(f"  {escape(line)}")
+
+
+def _refusals(item: dict[str, Any]) -> Iterator[str]:
+    """One line a reason, the most frequent first: how often, and where the first one is."""
+    groups = sorted(item["groups"], key=lambda group: -group["count"])
+    for group in groups[:SHOWN_REASONS]:
+        place = f"{group.get('file') or item['key'].rsplit('/', 1)[-1]}:{group['line']}"
+        more = f"  and {group['count'] - 1:,} more like it" if group["count"] > 1 else ""
+        yield f"{place}  {group['reason']}{more}"
+    left = len(groups) - SHOWN_REASONS
+    if left > 0:
+        yield f"and {left} other {'reasons' if left > 1 else 'reason'}; every line stands in the report"
 
 
 @app.command()

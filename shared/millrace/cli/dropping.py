@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..contract import DROP_PREFIX, TENANT_PATTERN, DropState
 from ..errors import InvalidInput, Unavailable
-from .client import Client
+from .client import Client, Refused
 from .where import Where
 
 if TYPE_CHECKING:
@@ -42,22 +42,22 @@ def wait(client: Client, drop_id: str, timeout_s: float) -> dict[str, Any]:
     """The drop once it is collected or refused. Unavailable after `timeout_s`; its report comes all the same."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
-        for drop in _recent(client):
-            if drop["id"] == drop_id and drop["state"] in ENDED:
-                return drop
+        drop = _found(client, drop_id)
+        if drop and drop["state"] in ENDED:
+            return drop
         time.sleep(POLL_S)
     raise Unavailable(f"Drop {drop_id} has no report after {timeout_s:.0f} s; `millrace drops` will tell.")
 
 
-def _recent(client: Client) -> Iterator[dict[str, Any]]:
-    """The newest drops, two pages deep: ours is among them unless hundreds came at once."""
-    cursor = None
-    for _ in range(2):
-        page = client.get("drops", limit=100, cursor=cursor)
-        yield from page["items"]
-        cursor = page["next"]
-        if cursor is None:
-            return
+def _found(client: Client, drop_id: str) -> dict[str, Any] | None:
+    """None until its event has arrived."""
+    try:
+        drop: dict[str, Any] = client.get("drops", drop_id)
+        return drop
+    except Refused as refused:
+        if refused.body.get("status") == 404:
+            return None
+        raise
 
 
 def _s3(where: Where) -> S3Client:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import tempfile
+import weakref
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ BLOCK_BYTES = 4 * 1024 * 1024
 """What is asked for at once: one request for most drops, and a small part of 512 MB."""
 UNPACKED_LIMIT = 8 * 1024**3
 """Of one compressed file. A slice that goes on inside reads it again up to there, at some 200 MB a second."""
-RATIO_LIMIT, RATIO_FROM = 200, 64 * 1024 * 1024
+RATIO_LIMIT, RATIO_FROM = 200, 16 * 1024 * 1024
 """Text packs 3 to 10 times; what packs 200 times is a bomb, or one row over and over."""
 SPOOL_LIMIT = 512 * 1024 * 1024
 """Of a compressed file that must be read out of order."""
@@ -167,10 +168,10 @@ def _recode(source: Source) -> Iterator[bytes]:
     yield decoder.decode(b"", final=True).encode("utf-8", "replace")
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class _Spool:
     file: IO[bytes]
-    size: int
+    size: int = 0
 
     def read(self, start: int, length: int) -> bytes:
         self.file.seek(start)
@@ -183,14 +184,15 @@ class _Spool:
 def spooled(source: Source) -> Ranges:
     """A compressed source laid out on disk, so that it can be read out of order."""
     file = tempfile.TemporaryFile()
-    size = 0
+    spool = _Spool(file)
+    weakref.finalize(spool, file.close)
     for chunk in source.chunks():
-        size += len(chunk)
-        if size > SPOOL_LIMIT:
+        spool.size += len(chunk)
+        if spool.size > SPOOL_LIMIT:
             limit = SPOOL_LIMIT // 1024**2
             raise Unreadable(f"Parquet inside a compressed file may have {limit} MB; drop it as it is")
         file.write(chunk)
-    return _Spool(file, size)
+    return spool
 
 
 def _whole(body: bytes, length: int) -> bytes:
