@@ -144,12 +144,12 @@ def _source(kind: Kind) -> Iterator[tuple[Path, str]]:
 
 
 def _append(archive: Path, files: Iterable[tuple[str, bytes]]) -> None:
-    """Names in order, one date, one mode: the archive depends on the files' names and bytes alone."""
+    """Names in order, one date, a mode by the name: the archive depends on the files' names and bytes alone."""
     with zipfile.ZipFile(archive, "a", zipfile.ZIP_DEFLATED, compresslevel=6) as zipped:
         for name, body in files:
             entry = zipfile.ZipInfo(name, _EPOCH)
             entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.external_attr = 0o644 << 16
+            entry.external_attr = (0o755 if name.endswith(".sh") else 0o644) << 16
             zipped.writestr(entry, body)
 
 

@@ -43,10 +43,20 @@ def explain(stack: Millrace) -> None:
         stack.gateway.api,
         [("AwsSolutions-APIG4", "The page, its files, the API's description and its health; the rest is authorized.")],
     )
+    _acknowledge(
+        stack.streaming,
+        [
+            (
+                "HIPAA.Security-LambdaFunctionPublicAccessProhibited",
+                "The address of streams: its own first deed is to look the caller's key up, as the authorizer does.",
+            )
+        ],
+    )
     for function in stack.functions.made.values():
         _acknowledge(function, _of_function(stack, function.dead_letter_queue is not None))
-    scopes = (stack.gateway, stack.humanizing, stack.ingestion, stack.training, stack.datasets, stack.monitoring)
-    for scope in (*scopes, stack.serving):
+    answering = (stack.gateway, stack.streaming, stack.humanizing)
+    working = (stack.ingestion, stack.training, stack.datasets, stack.monitoring, stack.serving)
+    for scope in (*answering, *working):
         _acknowledge(scope, [(f"AwsSolutions-IAM5[Resource::{name}]", why) for name, why in _wildcards(stack)])
 
 

@@ -22,6 +22,7 @@ from .ingestion import Ingestion
 from .monitoring import TRAINING_LOG, Monitoring
 from .serving import Serving
 from .stage import Stage
+from .streaming import Streaming
 from .training import Training, machine_arn
 
 READ_ITEMS = ["dynamodb:GetItem", "dynamodb:Query"]
@@ -58,6 +59,7 @@ class Millrace(Stack):
         self.images = Images(self, "Images")
         self.humanizing = Humanizing(self, "Humanizing", self.functions, stage, self.corpus, self._of_rewrite)
         self.gateway = Gateway(self, "Gateway", self.functions, stage, self._of_gateway(), self._of_storage())
+        self.streaming = Streaming(self, "Streaming", self.functions, self._of_gateway())
         self.ingestion = Ingestion(self, "Ingestion", self.functions, stage, self.corpus, self._of_ingest)
         self.training = Training(self, "Training", self.functions, stage, self._of_steps(), self.serving.role)
         self.datasets = Datasets(self, "Datasets", self.functions, stage, self.corpus, self._of_unpack())
@@ -168,9 +170,10 @@ class Millrace(Stack):
             _may(function, USE_KEY, [corpus.key.key_arn])
         _may(self.gateway.authorizer, READ_ITEMS, table)
         _may(self.monitoring.progress, READ_ITEMS + WRITE_ITEMS, table)
-        rewrite = self.humanizing.function
-        workers = (rewrite, self.datasets.function, self.ingestion.function, *steps.values())
-        for function in (self.gateway.function, self.monitoring.monitor, *workers):
+        stream, rewrite = self.streaming.function, self.humanizing.function
+        answering = (self.gateway.function, stream, rewrite)
+        workers = (self.datasets.function, self.ingestion.function, *steps.values())
+        for function in (*answering, self.monitoring.monitor, *workers):
             _may(function, READ_ITEMS + WRITE_ITEMS, table)
             _may(function, READ_OBJECTS + WRITE_OBJECTS, [tenants])
             # Without it S3 says "forbidden" where an object is missing.
@@ -183,9 +186,10 @@ class Millrace(Stack):
         _may(self.ingestion.function, ["sqs:SendMessage"], [self.ingestion.watched.queue.queue_arn])
         bus = self.format_arn(service="events", resource="event-bus", resource_name="default")
         _may(self.ingestion.function, ["events:PutEvents"], [bus])
-        _may(self.gateway.function, ["secretsmanager:GetSecretValue"], secrets)
+        for function in (self.gateway.function, stream):
+            _may(function, ["secretsmanager:GetSecretValue"], secrets)
         _may(rewrite, ["secretsmanager:GetSecretValue"], [self.provider_keys.secret_arn])
-        for function in (self.gateway.function, rewrite):
+        for function in answering:
             _may(function, ["sqs:SendMessage"], [self.humanizing.watched.queue.queue_arn])
         self._grant_jobs()
         self._grant_datasets(tenants)
@@ -211,7 +215,7 @@ class Millrace(Stack):
         for function in (self.gateway.function, self.monitoring.monitor, concludes):
             _may(function, ["states:DescribeExecution", "states:StopExecution"], [executions])
             _may(function, ["sagemaker:StopTrainingJob"], self.serving.training_jobs())
-        for function in (self.gateway.function, self.humanizing.function):
+        for function in (self.gateway.function, self.streaming.function, self.humanizing.function):
             _may(function, ["sagemaker:InvokeEndpoint"], arns("endpoint"))
         deploys = self.training.steps["deploy"]
         _may(deploys, ["sagemaker:CreateModel"], arns("model"))
@@ -299,6 +303,8 @@ class Millrace(Stack):
         told = {
             "ApiUrl": self.gateway.api.api_endpoint,
             "ApiId": self.gateway.api.api_id,
+            "StreamUrl": self.streaming.url.url,
+            "StreamFunction": self.streaming.function.function_name,
             "TableName": corpus.table.table_name,
             "DataBucket": corpus.data.bucket_name,
             "DropBucket": corpus.drops.bucket_name,

@@ -93,6 +93,7 @@ STAGES: Mapping[str, Stage] = {
         rewrite_concurrency=10,
         reserved_concurrency={
             "gateway": 100,
+            "stream": 50,
             "authorize": 100,
             "ingest": 20,
             "rewrite": 10,

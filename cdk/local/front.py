@@ -1,4 +1,6 @@
-"""The local API address: passes requests to the deployed HTTP API, with API Gateway's limits.
+"""The local API address: passes requests to the deployed HTTP API, with API Gateway's limits, and streams on.
+
+What asks for a stream goes to the function that the stack streams from; in the cloud that has an address of its own.
 
 On loopback a request without a key is the demo tenant's. Limits and words are those of an HTTP API in front of Lambda:
 10 MB a request at the API, 6 MB at the function, 30 s for an answer.
@@ -6,14 +8,18 @@ On loopback a request without a key is the demo tenant's. Limits and words are t
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import ipaddress
 import json
+import socket
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from .settings import Twin
+from .streaming import Gone, NoStream, Server
 
 MAX_REQUEST_BYTES = 10 * 1024 * 1024
 MAX_EVENT_BYTES = 6 * 1024 * 1024
@@ -23,7 +29,8 @@ TIMEOUT_S = 30.0
 AT_ONCE = 16
 """Requests on their way; more wait their turn. Each one keeps a process of the gateway, 80 MB."""
 KEY_HEADER = "x-api-key"
-DROPPED = {"host", "connection", "keep-alive", "transfer-encoding", "te", "upgrade", "content-length"}
+STREAMED = ("/api/humanize", "/v1/chat/completions")
+DROPPED = {"host", "connection", "keep-alive", "transfer-encoding", "te", "upgrade", "content-length", "date"}
 
 
 class Front(ThreadingHTTPServer):
@@ -38,8 +45,11 @@ class Front(ThreadingHTTPServer):
         self.turns = threading.BoundedSemaphore(AT_ONCE)
         self.prefix = ""
         self.demo_key = ""
+        self.stream: Callable[[], Server] | None = None
 
-    def point_at(self, api_id: str, demo_key: str) -> None:
+    def point_at(self, api_id: str, demo_key: str, stream: Callable[[], Server] | None = None) -> None:
+        """`stream` gives the server of what the stack streams from."""
+        self.stream = stream
         self.prefix = f"/_aws/execute-api/{api_id}/$default"
         self.demo_key = demo_key
 
@@ -69,7 +79,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._say(503, "Service Unavailable")
             return
         try:
-            self._exchange(body)
+            if self.server.stream is not None and _wants_a_stream(self.command, self.path, self.headers, body):
+                self._stream(self.server.stream, body)
+            else:
+                self._exchange(body)
         finally:
             self.server.turns.release()
 
@@ -103,6 +116,32 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(reply)
 
+    def _stream(self, stream: Callable[[], Server], body: bytes) -> None:
+        """As it comes. A client that hangs up is hung up on, which the function's server hears."""
+        try:
+            connection = stream().connection()
+            connection.request(self.command, self.path, body, self._headers())
+        except (NoStream, OSError, http.client.HTTPException):
+            self._say(502, "Bad Gateway")
+            return
+        with contextlib.closing(connection), Gone(self.connection, lambda: _hang_up(connection)):
+            try:
+                self._pass_on(connection.getresponse())
+            except (OSError, ValueError, http.client.HTTPException):
+                self.close_connection = True  # either side went away in the middle
+
+    def _pass_on(self, answer: http.client.HTTPResponse) -> None:
+        self.send_response(answer.status)
+        for name, value in answer.getheaders():
+            if name.lower() not in DROPPED:
+                self.send_header(name, value)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        while chunk := answer.read1(65536):
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+            self.wfile.flush()
+        self.wfile.write(b"0\r\n\r\n")
+
     def _headers(self) -> dict[str, str]:
         kept = {name.lower(): value for name, value in self.headers.items() if name.lower() not in DROPPED}
         anonymous = KEY_HEADER not in kept and "authorization" not in kept
@@ -123,6 +162,24 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Silent: the API's own access log is in the stack."""
+
+
+def _wants_a_stream(method: str, path: str, headers: Any, body: bytes) -> bool:
+    if method != "POST" or path.partition("?")[0] not in STREAMED:
+        return False
+    if "text/event-stream" in headers.get("Accept", ""):
+        return True
+    try:
+        asked = json.loads(body)
+    except ValueError:
+        return False
+    return isinstance(asked, dict) and asked.get("stream") is True
+
+
+def _hang_up(connection: http.client.HTTPConnection) -> None:
+    if connection.sock is not None:
+        with contextlib.suppress(OSError):
+            connection.sock.shutdown(socket.SHUT_RDWR)
 
 
 def _event_bytes(length: int, content_type: str) -> int:

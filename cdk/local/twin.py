@@ -12,13 +12,16 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from .engine import Engine, EngineFailed
 from .front import Front
-from .sagemaker.protocol import SageMaker, Server
+from .sagemaker.protocol import SageMaker
+from .sagemaker.protocol import Server as SageMakerServer
 from .settings import Twin
+from .streaming import Server, deployed
 
 CHECK_S = 0.5
 RESTARTS = 5
@@ -60,11 +63,12 @@ class Running:
         self.twin = twin
         self.stopping = threading.Event()
         self.sagemaker = SageMaker(twin)
-        self.server = Server(self.sagemaker)
+        self.server = SageMakerServer(self.sagemaker)
         self.front = Front(twin)
         self.engine: Engine | None = None
+        self._stream: Server | None = None
         self._restarts: list[float] = []
-        self._serving: list[Server | Front] = []
+        self._serving: list[SageMakerServer | Front] = []
 
     def start(self) -> None:
         self.server.start()
@@ -79,8 +83,25 @@ class Running:
     def read_outputs(self) -> None:
         """What `up` wrote after deploying: which API is behind our address, and the demo tenant's key."""
         record = read_record(self.twin)
-        if api_id := record.get("outputs", {}).get("ApiId"):
-            self.front.point_at(api_id, record.get("demo_key", ""))
+        outputs = record.get("outputs", {})
+        if api_id := outputs.get("ApiId"):
+            stream = self.streaming(outputs["StreamFunction"]) if "StreamFunction" in outputs else None
+            self.front.point_at(api_id, record.get("demo_key", ""), stream)
+
+    def streaming(self, name: str) -> Callable[[], Server]:
+        """Starts with the first stream that is asked for; a new deployment takes the old one's place."""
+        if self._stream is not None:
+            self._stream.stop()
+        self._stream = None
+        lock = threading.Lock()
+
+        def server() -> Server:
+            with lock:
+                if self._stream is None:
+                    self._stream = Server(self.twin, deployed(self.twin, name))
+                return self._stream
+
+        return server
 
     def watch(self) -> None:
         while not self.stopping.wait(CHECK_S):
@@ -105,6 +126,8 @@ class Running:
         self.stopping.set()
         ready_file(self.twin).unlink(missing_ok=True)
         self.sagemaker.shut_down()
+        if self._stream is not None:
+            self._stream.stop()
         if self.engine is not None:
             self.engine.stop()
         for server in self._serving:

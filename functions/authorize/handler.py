@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from millrace.access import Access
+from millrace.access import Access, key_in
 from millrace.errors import MillraceError
 from millrace.settings import Storage
 
@@ -20,7 +20,7 @@ settings = Storage.from_env()
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
     try:
-        tenant = Access(parts.table(settings)).who(_key(headers))
+        tenant = Access(parts.table(settings)).who(key_in(headers))
     except MillraceError as error:
         logger.warning("authorizer could not look the key up", reason=str(error))
         tenant = None
@@ -28,8 +28,3 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         return {"isAuthorized": False}
     roles = ",".join(sorted(map(str, tenant.roles)))
     return {"isAuthorized": True, "context": {"tenant": tenant.id, "tier": str(tenant.tier), "roles": roles}}
-
-
-def _key(headers: dict[str, str]) -> str:
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    return headers.get("x-api-key") or (token.strip() if scheme.lower() == "bearer" else "")

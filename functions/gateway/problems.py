@@ -11,7 +11,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from millrace.errors import MillraceError, NotFound, OverBudget, ProviderRefused, told
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
@@ -105,6 +105,11 @@ def answer(path: str, status: int, code: str, title: str, detail: str, **more: A
     more.pop("param", None)  # OpenAI's
     body = {"type": f"/problems/{code}", "title": title, "status": status, "detail": detail} | more
     return JSONResponse(body, status, headers, media_type="application/problem+json")
+
+
+def said(status: int) -> Response:
+    """A status and no word."""
+    return Response(status_code=status)
 
 
 def problem(error: MillraceError) -> Problem:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from .contract import Tier
@@ -49,6 +50,15 @@ class Access:
         if item is None:
             return None
         return Tenant(item["tenant"], Tier(item["tier"]), frozenset(Role(role) for role in item["roles"]))
+
+
+def key_in(headers: Mapping[str, str]) -> str:
+    """The key of a request, "" where it has none: `x-api-key`, or a bearer token as OpenAI's client sends it.
+
+    Names of headers are lower case.
+    """
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return headers.get("x-api-key") or (token.strip() if scheme.lower() == "bearer" else "")
 
 
 def _hash(key: str) -> str:

@@ -62,8 +62,12 @@ def dynamodb() -> DynamoDBClient:
     return client
 
 
+_SIGNED = _CONFIG.merge(Config(signature_version="s3v4"))
+"""What is encrypted under a key of KMS is shown by no link of an older signature."""
+
+
 def s3() -> S3Client:
-    client: S3Client = _client("s3")
+    client: S3Client = _client("s3", _SIGNED)
     return client
 
 

@@ -78,8 +78,8 @@ class Humanizer:
     """Budgets and what the router has learned; without them neither is kept."""
     account: Account | None = None
     """Of the request at hand."""
-    stopped: threading.Event | None = None
-    """Of a stream: set when nobody waits for it any more."""
+    stopped: Callable[[], bool] | None = None
+    """Of a stream: whether nobody waits for it any more."""
     clock: Callable[[], float] = time.monotonic
 
     def humanize(self, tenant: Tenant, ask: Ask, wish: str | None = None, until: float | None = None) -> Answer:
@@ -102,16 +102,16 @@ class Humanizer:
         What fails before the first piece raises as `humanize` does; of a named model's unfaithful paragraph the draft
         is that paragraph. Once `stopped`, or closed, it leaves the calls that are out and starts no other.
         """
-        stopped = stopped or threading.Event()
+        leave = threading.Event()
         account = self.account or (self.books.open(tenant) if self.books is not None else None)
-        held = replace(self, account=account, stopped=stopped)
+        held = replace(self, account=account, stopped=lambda: leave.is_set() or bool(stopped and stopped.is_set()))
         check(ask.text)
         began = self.clock()
         try:
-            written = yield from held._released(held._picking(tenant, wish), ask, began + self.deadline_s)
+            written = yield from held._released(held._picking(tenant, wish), ask, began + self.deadline_s, leave)
             yield held._told(tenant, ask, written, began)
         finally:
-            stopped.set()
+            leave.set()
 
     def admit(self, tenant: Tenant, wish: str | None = None) -> None:
         """NotFound or Forbidden for a wish that could not be granted, before there is any work."""
@@ -185,7 +185,7 @@ class Humanizer:
         ruled = self._answer(Choice((RULES,), reasons, wished=False), ask, deadline)
         return replace(ruled, spent=(*(cost for one in written for cost in one.spent), *ruled.spent))
 
-    def _released(self, pick: Pick, ask: Ask, deadline: float) -> Generator[str, None, Written]:
+    def _released(self, pick: Pick, ask: Ask, deadline: float, leave: threading.Event) -> Generator[str, None, Written]:
         """As `_written`, piece by piece: a paragraph that breaks what stands before it stays as it was."""
         parts = paragraphs.split(ask.text)
         long = any(part.body for part in parts) and paragraphs.size(ask.text) > paragraphs.LONG_WORDS
@@ -206,8 +206,7 @@ class Humanizer:
                     raise unfaithful(choice.routes[0], each[-1].text, broken)
                 yield piece
         finally:
-            if self.stopped is not None:
-                self.stopped.set()
+            leave.set()
             pool.shutdown(cancel_futures=True)
         return whole(parts, released.bodies, each)
 
@@ -230,7 +229,7 @@ class Humanizer:
         reasons = list(choice.reasons)
         spent: list[tuple[Entry, Completion]] = []
         for entry in choice.routes:
-            if self.stopped is not None and self.stopped.is_set():
+            if self.stopped is not None and self.stopped():
                 raise Abandoned("Nobody waits for this text any more.")
             left_s = deadline - self.clock() - (0 if choice.wished else RULES_RESERVE_S)
             if entry.id != RULES.id and left_s <= 0:
@@ -336,7 +335,7 @@ def _strange(entry: Entry, source: str, rewrite: str) -> list[Violation]:
 
 
 def within(
-    limit_s: float, call: Callable[[], Completion], who: str, stopped: threading.Event | None = None
+    limit_s: float, call: Callable[[], Completion], who: str, stopped: Callable[[], bool] | None = None
 ) -> Completion:
     """What `call` returns or raises, Unavailable after `limit_s`, or Abandoned once `stopped`.
 
@@ -354,7 +353,7 @@ def within(
     worker = threading.Thread(target=run, daemon=True, name=f"ask-{who}")
     worker.start()
     until = time.monotonic() + limit_s
-    while stopped is not None and not stopped.is_set() and worker.is_alive() and time.monotonic() < until:
+    while stopped is not None and not stopped() and worker.is_alive() and time.monotonic() < until:
         worker.join(max(0.0, min(_LOOK_S, until - time.monotonic())))
     if stopped is None:
         worker.join(max(0.0, limit_s))
@@ -362,7 +361,7 @@ def within(
         raise failures[0]
     if failures:
         raise Unavailable(f"{who} failed with {type(failures[0]).__name__}.") from failures[0]
-    if not results and stopped is not None and stopped.is_set():
+    if not results and stopped is not None and stopped():
         raise Abandoned(f"{who} was left: nobody waits for its answer any more.")
     if not results:
         raise Unavailable(f"{who} did not answer within {limit_s:.1f} s.")

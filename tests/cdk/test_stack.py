@@ -23,6 +23,7 @@ from .conftest import Assembly
 
 SETTINGS = {
     "gateway": settings.Gateway,
+    "stream": settings.Gateway,
     "authorize": settings.Storage,
     "ingest": settings.Ingest,
     "rewrite": settings.Rewrite,
@@ -233,6 +234,21 @@ def test_the_api_is_throttled_logged_and_closed_to_other_origins(stack: Assembly
     assert served["DefaultRouteSettings"]["ThrottlingRateLimit"] > 0
     assert "$context.requestId" in served["AccessLogSettings"]["Format"]
     assert "CorsConfiguration" not in stack.only("AWS::ApiGatewayV2::Api")["Properties"]
+
+
+def test_the_stream_has_an_address_that_streams_and_the_adapter_that_starts_its_server(stack: Assembly) -> None:
+    url = stack.only("AWS::Lambda::Url")["Properties"]
+    function = stack.functions()["stream"]
+    environment = function["Environment"]["Variables"]
+    (layer,) = map(rules.text_of, function["Layers"])
+
+    assert (url["InvokeMode"], url["AuthType"]) == ("RESPONSE_STREAM", "NONE")
+    assert layer.startswith("arn:<AWS::Partition>:lambda:<AWS::Region>:753240598075:layer:LambdaAdapterLayerX86:")
+    assert environment["AWS_LAMBDA_EXEC_WRAPPER"] == "/opt/bootstrap"
+    assert environment["AWS_LWA_INVOKE_MODE"] == "response_stream"
+    assert float(environment["MILLRACE_DEADLINE_S"]) < function["Timeout"]
+    granted = {p["Properties"]["Action"] for p in stack.of_type("AWS::Lambda::Permission").values()}
+    assert granted >= {"lambda:InvokeFunctionUrl", "lambda:InvokeFunction"}, "both, since October 2025"
 
 
 def test_every_alarm_tells_somebody(stack: Assembly) -> None:
