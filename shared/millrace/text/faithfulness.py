@@ -2,10 +2,9 @@
 
 A kind is one of KINDS. A demand is exact where the source is exact (code, links, markers, citations, quotes) and
 canonical
-where a good editor may choose the form (numbers, dates, units, contractions). Known limits: two names that change
-places
-are not seen, nor a negation that moves to a clause with the same head word; a name at the start of a sentence is seen
-when it is a common one or stands elsewhere in the text.
+where a good editor may choose the form (numbers, dates, units, contractions). Known limits: a negation that moves to a
+clause with the same head word is not seen, and of names, duties and repeated numbers only what `roles` says; a name at
+the start of a sentence is seen when it is a common one or stands elsewhere in the text.
 """
 
 from __future__ import annotations
@@ -15,13 +14,13 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from millrace.text import facts
+from millrace.text import facts, roles
 from millrace.text.facts import Facts
 from millrace.text.words import STOP
 
 KINDS = (
     "number", "date", "name", "quote", "url", "code", "citation", "negation", "unit", "structure", "length",
-    "similarity", "marker", "empty",
+    "similarity", "marker", "empty", "modal",
 )  # fmt: skip
 LENGTH_BOUNDS = (0.4, 1.8)
 """Words of the rewrite over words of the source; a text of a few words may differ by SLACK_WORDS more."""
@@ -51,6 +50,7 @@ def verify(source: str, rewrite: str) -> list[Violation]:
     found += _dates(before, after)
     found += _quantities(before, after)
     found += _names(before, after)
+    found += _roles(source, rewrite, before, after)
     found += _negations(before, after)
     found += [
         Violation("structure", f"{name}: {old or 'none'}", f"{name}: {new or 'none'}")
@@ -143,6 +143,13 @@ def _names(before: Facts, after: Facts) -> Iterator[Violation]:
     for key, text in after.names.items():
         if not before.knows(key):
             yield Violation("name", "", text)
+
+
+def _roles(source: str, rewrite: str, before: Facts, after: Facts) -> Iterator[Violation]:
+    if len(before.names) > 1:
+        yield from (Violation("name", *sides) for sides in roles.swapped(source, rewrite, before.names))
+    yield from (Violation("modal", *sides) for sides in roles.modals(source, rewrite))
+    yield from (Violation("number", *s) for s in roles.unnumbered(_bound(before), _bound(after), after.words))
 
 
 def _negations(before: Facts, after: Facts) -> Iterator[Violation]:

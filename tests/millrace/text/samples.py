@@ -239,6 +239,18 @@ FAITHFUL_PAIRS = [
     ),
 ]
 
+FAITHFUL_PAIRS += [
+    ("Anna was hired by Ben in May.", "Ben hired Anna in May."),
+    ("The plan of Anna and Ben failed.", "The plan of Ben and Anna failed."),
+    ("In Berlin, Anna met Tom.", "Anna met Tom in Berlin."),
+    ("You must sign it. It is necessary to date it.", "You have to sign and date it."),
+    ("Visitors should report to the desk and must wear a badge.", "Report to the desk and wear a badge; you must."),
+    ("It may be the case that it could fail.", "It could fail."),
+    ("We sold 3 cars and 3 bikes.", "We sold three cars and three bikes."),
+    ("There are 4 rooms and 4 beds, one bed in each room.", "There are 4 rooms with a bed in each."),
+    ("According to Maria, Tom left; according to Tom, Maria left.", "Maria says Tom left, and Tom says Maria left."),
+]
+
 PLANTED = [
     # kind, source, rewrite with one planted change
     ("number", "We sold 412 units to the shop.", "We sold 421 units to the shop."),
@@ -265,6 +277,17 @@ PLANTED = [
     ("name", "The team uses GPT-4o for the draft.", "The team uses GPT-5 for the draft."),
     ("name", "We bought it from Acme Corp last year.", "We bought it from Apex Corp last year."),
     ("name", "The probe was sent by NASA to look.", "The probe was sent by ESA to look."),
+    ("name", "Anna paid Ben for the work.", "Ben paid Anna for the work."),
+    ("name", "Last year Alice Smith sued Acme Corp in Ohio.", "Last year Acme Corp sued Alice Smith in Ohio."),
+    ("name", "Maria's report praises Tom's.", "Tom's report praises Maria's."),
+    ("modal", "You must close the valve first.", "You should close the valve first."),
+    ("modal", "Staff may park in the yard.", "Staff must park in the yard."),
+    ("modal", "All visitors are required to sign in.", "All visitors might sign in."),
+    (
+        "number",
+        "We have 3 servers in Berlin and 3 routers in Lisbon.",
+        "We have 3 servers in Berlin and routers in Lisbon.",
+    ),
     ("quote", "She said “we will not pay” twice.", "She said “we will pay” twice."),
     ("quote", 'He called it "a great loss" then.', 'He called it "a small loss" then.'),
     ("quote", "She said they would pay twice.", "She said “they would pay” twice."),
