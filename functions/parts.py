@@ -11,6 +11,7 @@ from millrace.artifacts import Store
 from millrace.catalogue import Catalogue
 from millrace.corpus import Corpus
 from millrace.datapolicy import Policies
+from millrace.datasets.dropped import DroppedImages
 from millrace.datasets.intake import Intake as Images
 from millrace.datasets.repository import Datasets
 from millrace.datasets.uploads import Uploads
@@ -95,6 +96,10 @@ def ingest_queue(settings: Ingest) -> Queue:
 def datasets(settings: Unpack) -> Datasets:
     uploads = Uploads(aws.s3(), aws.s3_signer(), settings.data_bucket)
     return Datasets(table(settings), uploads, settings.unpack_machine, aws.stepfunctions())
+
+
+def dropped_images(settings: Unpack) -> DroppedImages:
+    return DroppedImages(table(settings), datasets(settings))
 
 
 def images(settings: Unpack) -> Images:

@@ -39,6 +39,7 @@ ENV = {
     "MILLRACE_DATA_BUCKET": "millrace-test-data",
     "MILLRACE_DROP_BUCKET": "millrace-test-drops",
     "MILLRACE_TRAIN_MACHINE": "arn:aws:states:us-east-1:123456789012:stateMachine:train",
+    "MILLRACE_UNPACK_MACHINE": "arn:aws:states:us-east-1:123456789012:stateMachine:unpack",
     "MILLRACE_PROVIDER_SECRET": "millrace-test-keys",
     "MILLRACE_REWRITE_QUEUE": "https://sqs.us-east-1.amazonaws.com/123456789012/millrace-test-rewrites",
     "MILLRACE_CURSOR_SECRET": "millrace-test-cursors",
@@ -147,11 +148,12 @@ def _stand_up(settings: Any) -> str:
         s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     boto3.client("secretsmanager").create_secret(Name=settings.cursor_secret, SecretString="signs")
     definition = {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 600, "End": True}}}
-    boto3.client("stepfunctions").create_state_machine(
-        name=settings.train_machine.rsplit(":", 1)[1],
-        definition=json.dumps(definition),
-        roleArn="arn:aws:iam::123456789012:role/train",
-    )
+    for machine in (settings.train_machine, settings.unpack_machine):
+        boto3.client("stepfunctions").create_state_machine(
+            name=machine.rsplit(":", 1)[1],
+            definition=json.dumps(definition),
+            roleArn="arn:aws:iam::123456789012:role/train",
+        )
     key = fresh_key()
     Access(parts.table(settings)).grant(key, DEMO)
     return key

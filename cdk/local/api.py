@@ -40,7 +40,8 @@ class Api:
         request = urllib.request.Request(self.url + path, data, headers, method=method)  # noqa: S310 - loopback
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
-                return json.loads(answer.read())
+                told = answer.read()
+                return json.loads(told) if told else None  # 204
         except urllib.error.HTTPError as error:
             raise Problem(error.code, _json(error.read())) from error
 

@@ -65,6 +65,10 @@ def _collect(tenant: Tenant, dropped: Dropped, record: SQSRecord, event: dict[st
         _hide(record, HIDDEN_S)
 
     alive()
+    dataset = parts.dropped_images(settings).take(tenant, dropped)
+    if dataset is not None:
+        logger.info("drop became a dataset", drop_id=dropped.id, dataset_id=dataset.id)
+        return
     report = parts.collecting(settings).collect(tenant, dropped, time.time() + left_s, alive)
     if report is not None and report.state is DropState.PROCESSING:
         parts.ingest_queue(settings).send(event)

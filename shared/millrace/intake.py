@@ -115,7 +115,7 @@ class Intake:
     def _begin(self, tenant: Tenant, dropped: Dropped) -> _Held | None:
         """Take the lease. None where the drop is done."""
         pk, now = tenant.pk(Kind.DROP, dropped.id), time.time()
-        item = self.table.put_new(self._received(tenant, dropped))
+        item = self.table.put_new(received(tenant, dropped))
         if item["state"] in ENDED:
             self._tell(tenant, item)
             return None
@@ -134,23 +134,6 @@ class Intake:
         except Conflict as error:
             raise Unavailable(f"{dropped.key} was taken by another worker.") from error
         return _Held(pk, epoch, mapping, orjson.loads(item.get("mark", "{}")), Report.from_item(item))
-
-    @staticmethod
-    def _received(tenant: Tenant, dropped: Dropped) -> Item:
-        received = stamp()
-        return {
-            "pk": tenant.pk(Kind.DROP, dropped.id),
-            "sk": "body",
-            "list_pk": tenant.pk(Kind.DROP),
-            "list_sk": f"{received}#{dropped.id}",
-            "id": dropped.id,
-            "key": dropped.key,
-            "version": dropped.version,
-            "state": str(DropState.RECEIVED),
-            "created_at": received,
-            "epoch": 0,
-            "lease_until": 0,
-        }
 
     def _read(self, tenant: Tenant, dropped: Dropped, held: _Held, ends_at: float, alive: Callable[[], None]) -> bool:
         """Whether the end of the file was reached."""
@@ -223,6 +206,24 @@ class Intake:
         data = {name: item[name] for name in ("id", "key", "state", "accepted", "duplicate", "rejected", "report")}
         self.events.tell(tenant, EventType.DROP_COLLECTED, item["id"], item["key"], data)
         self.table.update(Write("update", item["pk"], "body", {"told": True}), op=fresh_id("told-"))
+
+
+def received(tenant: Tenant, dropped: Dropped) -> Item:
+    """The item of a drop whose event has come and that nobody has looked at."""
+    at = stamp()
+    return {
+        "pk": tenant.pk(Kind.DROP, dropped.id),
+        "sk": "body",
+        "list_pk": tenant.pk(Kind.DROP),
+        "list_sk": f"{at}#{dropped.id}",
+        "id": dropped.id,
+        "key": dropped.key,
+        "version": dropped.version,
+        "state": str(DropState.RECEIVED),
+        "created_at": at,
+        "epoch": 0,
+        "lease_until": 0,
+    }
 
 
 def _block(records: Iterator[Row | Refusal]) -> Iterator[Row | Refusal]:

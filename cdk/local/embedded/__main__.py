@@ -45,11 +45,12 @@ def main() -> None:
 
     from ministack import app
 
-    from . import events, forward, functions, persistence, queues, resources, training
+    from . import events, forward, functions, objects, persistence, queues, resources, training
 
     functions.install()
     queues.install()
     events.install()
+    objects.install()
     resources.install()
     training.install(inner_port)
     saver = persistence.install(save_s)

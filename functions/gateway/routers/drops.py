@@ -44,6 +44,8 @@ class Drop(BaseModel):
     groups: list[Group] = []
     report: str | None = None
     """Key of the report in the data bucket."""
+    dataset_id: str | None = None
+    """What an archive of images became."""
     created_at: str
     concluded_at: str | None = None
 

@@ -13,8 +13,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-GOOD = {"completed", "collected", "active", "ok"}
-BAD = {"failed", "refused", "degraded"}
+GOOD = {"completed", "collected", "active", "ok", "ready"}
+BAD = {"failed", "refused", "degraded", "error"}
 STAGES = {"train": "training", "evaluate": "evaluating", "gguf": "converting and quantizing"}
 
 

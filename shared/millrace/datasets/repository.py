@@ -13,11 +13,12 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
+from botocore.exceptions import ClientError
 
 from .. import aws
 from ..clock import fresh_id, stamp
 from ..contract import DatasetState
-from ..errors import Conflict, NotFound, Unavailable
+from ..errors import Conflict, MillraceError, NotFound, Unavailable
 from ..table import Item, Table, Write
 from ..tenants import Kind, Tenant, system_pk
 from .dataset import OPEN, Dataset, archive_key, folder, may_become, named
@@ -149,10 +150,12 @@ class Datasets:
         self._mark(tenant, id)
         return self.begin(tenant, id, self.uploads.put(archive_key(tenant, id), body), len(body))
 
-    def adopt(self, tenant: Tenant, id: str, name: str, source: Mapping[str, str], size_bytes: int) -> Dataset:
+    def adopt(
+        self, tenant: Tenant, id: str, name: str, domain: str, source: Mapping[str, str], size_bytes: int
+    ) -> Dataset:
         """A dataset of an archive that lies elsewhere: copied by S3 itself. May be repeated."""
-        dataset = self.create(tenant, id, name, "dropped", origin=source["Key"])
-        if dataset.version is None:
+        dataset = self.create(tenant, id, name, domain, origin=source["Key"])
+        if dataset.version is None and not dataset.deleting:
             self._mark(tenant, id)
             version = self.uploads.copy(archive_key(tenant, id), source, size_bytes)
             dataset = self.begin(tenant, id, version, size_bytes)
@@ -358,8 +361,12 @@ class Datasets:
             return None
 
     def _stop(self, dataset: Dataset) -> None:
+        """Stopping what is not there, or is over, is a success."""
         try:
             with aws.mapped("Stopping the intake"):
                 self.stepfunctions.stop_execution(executionArn=self._execution(dataset))
-        except NotFound:
-            return
+        except Unavailable:
+            raise
+        except MillraceError as error:
+            if not isinstance(error.__cause__, ClientError):
+                raise

@@ -6,6 +6,7 @@ AWS: S3. The client sends its parts to S3 by presigned addresses; nothing of an 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,9 @@ FORGOTTEN = timedelta(days=2)
 """The bucket's own rule removes unfinished parts after as long."""
 SMALL_BYTES = 4 * 2**20
 """What may be posted directly: a function is handed at most 6 MB, and bytes grow by a third on their way to it."""
-COPY_BYTES = 512 * 2**20
+COPY_BYTES = 128 * 2**20
+COPIES = 16
+"""Parts that S3 copies at once: 100 GB are 800 parts."""
 MAX_ADDRESSES = 100
 _TYPE = "application/zip"
 
@@ -140,17 +143,20 @@ class Uploads:
         """S3 copies it by itself, in parts where it is large."""
         upload = self.begin(key, size_bytes, None)
         named = {"Bucket": self.bucket, "Key": key, "UploadId": upload["upload_id"]}
-        parts: list[Any] = []
-        with aws.mapped("Copying an archive"):
-            for number, start in enumerate(range(0, size_bytes, COPY_BYTES), 1):
-                last = min(start + COPY_BYTES, size_bytes) - 1
-                answer: Any = self.s3.upload_part_copy(
-                    **named,
-                    PartNumber=number,
-                    CopySource=dict(source),  # type: ignore[arg-type]
-                    CopySourceRange=f"bytes={start}-{last}",
-                )
-                parts.append({"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]})
+
+        def part(number: int) -> Any:
+            start = (number - 1) * COPY_BYTES
+            last = min(start + COPY_BYTES, size_bytes) - 1
+            answer: Any = self.s3.upload_part_copy(
+                **named,
+                PartNumber=number,
+                CopySource=dict(source),  # type: ignore[arg-type]
+                CopySourceRange=f"bytes={start}-{last}",
+            )
+            return {"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]}
+
+        with aws.mapped("Copying an archive"), ThreadPoolExecutor(COPIES) as pool:
+            parts: list[Any] = list(pool.map(part, range(1, -(-size_bytes // COPY_BYTES) + 1)))
             done: Any = self.s3.complete_multipart_upload(**named, MultipartUpload={"Parts": parts})
         return str(done.get("VersionId") or "")
 

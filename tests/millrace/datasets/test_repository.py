@@ -119,7 +119,7 @@ def test_a_dropped_archive_is_adopted_once(yard: Yard) -> None:
     store.put("elsewhere/photos.zip", BODY)
     source = {"Bucket": store.bucket, "Key": "elsewhere/photos.zip"}
 
-    made = [yard.datasets.adopt(yard.tenant, "ds-1", "photos", source, len(BODY)) for _ in range(2)]
+    made = [yard.datasets.adopt(yard.tenant, "ds-1", "photos", "zoo", source, len(BODY)) for _ in range(2)]
 
     assert [each.state for each in made] == [DatasetState.PROCESSING] * 2 and len(yard.states.started) == 1
     assert yard.run(made[1]).total_samples == 2
