@@ -37,14 +37,21 @@ class Place(NamedTuple):
     led: bool
 
 
-def swapped(source: str, rewrite: str, names: Container[str]) -> Iterator[Bound]:
-    """Pairs of names of which each stands where the other stood. `names` are single words, casefolded."""
+def swapped(source: str, rewrite: str, names: Mapping[str, str]) -> Iterator[Bound]:
+    """Pairs of names of which each stands where the other stood. `names`: single words, casefolded -> as written."""
+    if _order(source, names) == _order(rewrite, names):
+        return  # names that changed places follow each other in another order
     old, new = places(source, names), places(rewrite, names)
     shared = [name for name in old if name in new and old[name] != new[name]]
     for n, one in enumerate(shared):
         for other in shared[n + 1 :]:
             if _crossed(old[one], old[other], new[one], new[other]):
                 yield f"{one} and {other}", f"{other} and {one}"
+
+
+def _order(text: str, names: Mapping[str, str]) -> list[str]:
+    at = {name: text.find(name) for name in names.values()}
+    return sorted((name for name in at if at[name] >= 0), key=at.__getitem__)
 
 
 def _crossed(one: Place, other: Place, one_now: Place, other_now: Place) -> bool:
