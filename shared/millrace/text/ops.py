@@ -211,6 +211,8 @@ def _no_actor(agent: str) -> bool:
 
 def _active(match: re.Match[str]) -> str:
     group = {key: value or "" for key, value in match.groupdict().items()}
+    if apart := _NAMED_IN.match(group["agent"]):  # Anna Berg in Paris: she signed it there
+        group["agent"], group["tail"] = apart.group(1), apart.group(2) + group["tail"]
     verb, agent, subject = group["verb"].lower(), group["agent"], group["subject"]
     past = inflect.PARTICIPLE_TO_PAST.get(verb) or (verb if verb in inflect.SAME_PAST or verb.endswith("ed") else "")
     words = subject.split()
@@ -226,7 +228,15 @@ def _active(match: re.Match[str]) -> str:
     first = words[0].lower()
     patient = _TO_OBJECT.get(first, first) if len(words) == 1 else " ".join([first, *words[1:]])
     adverb = group["adverb"] + " " if group["adverb"] else ""
+    if agent.lower().startswith(("a ", "an ")) and _PLACE.match(
+        group["tail"]
+    ):  # a lab in Rotterdam, wherever it tested
+        actor, group["tail"] = actor + group["tail"], ""
     return f"{actor[0].upper()}{actor[1:]} {adverb}{past} {patient}{group['tail']}{group['end']}"
+
+
+_NAMED_IN = re.compile(r"([A-Z][\w.-]*(?: [A-Z][\w.-]*)*)( (?:in|at|on) .+)$")
+_PLACE = re.compile(rf" (?:in|at|from) (?!(?:{'|'.join(sorted({*MONTHS, *WEEKDAYS}))})\b)[A-Z][\w-]*(?: [A-Z][\w-]*)*$")
 
 
 _STARTS = frozenset({"i", "we", "you", "he", "she", "it", "they"})
