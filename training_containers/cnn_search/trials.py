@@ -32,6 +32,8 @@ from .pool import Done, Pool, Say, Task
 from .settings import Common
 from .train import Diverged, Prepared, fit
 
+WORTH_THREADS: Final = 4e9
+"""FLOPs of a step from which a second thread helps; below it threads wait for each other, on busy cores for long."""
 SPARE_BYTES: Final = 1_536 << 20
 """What torch maps beside the tensors of a training."""
 
@@ -81,7 +83,7 @@ class Harness:
 
     def __post_init__(self) -> None:
         self.pool = Pool(self.settings.at_once(self.device), self.data.images.archive, self.device != "cpu")
-        self.threads = max(1, len(os.sched_getaffinity(0)) // self.pool.workers) if self.device == "cpu" else 1
+        self.cores = max(1, len(os.sched_getaffinity(0)) // self.pool.workers) if self.device == "cpu" else 1
         self.journal = _journal(self.checkpoints / "trials.jsonl")
         self.stopped = False
         torch.set_num_threads(1)  # no thread of OpenMP's may be lost in a fork
@@ -149,7 +151,8 @@ class Harness:
         return self.fitted(model, recipe, run, say)
 
     def fitted(self, model: nn.Module, recipe: Any, run: Run, say: Say, rates: Any = None) -> bytes | None:
-        torch.set_num_threads(self.threads)
+        flops = 3 * self.cost(run.candidate.spec).flops * recipe.batch_size
+        torch.set_num_threads(self.cores if flops > WORTH_THREADS or run.candidate.name else 1)
         prepare = Prepared.of(self.data.mean, self.data.std, self.device)
         fit(
             model,
@@ -227,7 +230,7 @@ class Harness:
             return line["accuracy"] is not None and line["accuracy"] >= target
 
         for rung, share in enumerate(shares):
-            runs = [Run(c, max(1, round(share * c.spec.training.epochs)), self.settings.seed) for c in alive]
+            runs = [self._run(c, share, share == shares[-1]) for c in alive]
             lines = self.train(runs, enough, deadline)
             if not rung and retries:
                 more = self._again(runs, lines, retries, enough, deadline)
@@ -245,6 +248,11 @@ class Harness:
             good.sort(key=lambda c: (-by_id[c.id]["accuracy"], by_id[c.id]["loss"], c.number))
             alive = good[: max(1, math.ceil(keep * len(good)))]
         return reached
+
+    def _run(self, candidate: Candidate, share: float, last: bool) -> Run:
+        """The weights of the last rung are kept: a finalist's first seed is trained already."""
+        epochs = max(1, round(share * candidate.spec.training.epochs))
+        return Run(candidate, epochs, self.settings.seed, keep=last)
 
     def _again(
         self,
@@ -266,7 +274,7 @@ class Harness:
                     number += 1
                     parent = run.candidate
                     other = Candidate(number, spec, "retry", parent.round, parent.id)
-                    fresh.append(Run(other, min(run.epochs, spec.training.epochs), run.seed))
+                    fresh.append(Run(other, min(run.epochs, spec.training.epochs), run.seed, run.keep))
             if not fresh:
                 break
             lines |= self.train(fresh, enough, deadline)
@@ -304,7 +312,6 @@ class Harness:
             return list(specs)
 
         def work(say: Say) -> None:
-            torch.set_num_threads(self.threads)
             prepare = Prepared.of(self.data.mean, self.data.std, "cpu")
             for number, spec in enumerate(specs):
                 try:
