@@ -24,6 +24,13 @@ from functions.gateway.sse import Events
 
 HEADER = "idempotency-key"
 _KEPT_HEADERS = ("content-type", "location")
+DESCRIBED = {
+    "name": HEADER,
+    "in": "header",
+    "required": False,
+    "description": "A repeat of the same request under this key is told what the first was.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+}
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
@@ -33,7 +40,13 @@ def idempotency() -> Idempotency:
 
 
 class Once(APIRoute):
-    """A route whose POSTs honour the key."""
+    """A route whose POSTs honour the key, and whose description says so."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        declared = any(parameter.alias == HEADER for parameter in self.dependant.header_params)
+        if "POST" in (self.methods or ()) and not declared:
+            self.openapi_extra = {**(self.openapi_extra or {}), "parameters": [DESCRIBED]}
 
     def get_route_handler(self) -> Handler:
         inner = super().get_route_handler()

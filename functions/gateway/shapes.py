@@ -83,5 +83,10 @@ class Answered(BaseModel):
 
 IdempotencyKey = Annotated[
     str | None,
-    Header(max_length=255, description="A repeat of the same request under this key is told what the first was."),
+    Header(
+        min_length=1,
+        max_length=255,
+        pattern="^[!-~]+$",
+        description="A repeat of the same request under this key is told what the first was.",
+    ),
 ]

@@ -51,7 +51,7 @@ class Idempotency:
 
     def begin(self, tenant: Tenant, key: str, fingerprint: str) -> Claim | Reply:
         """The reply that this key has, or leave to make one. Conflict while another request makes it."""
-        if not 0 < len(key) <= MAX_KEY or not key.isprintable():
+        if not 0 < len(key) <= MAX_KEY or not (key.isascii() and key.isprintable()):
             raise InvalidInput(f"An Idempotency-Key has 1 to {MAX_KEY} printable characters.")
         pk = tenant.pk(Kind.IDEMPOTENCY, hashlib.sha256(key.encode()).hexdigest())
         claim = fresh_id("cl")

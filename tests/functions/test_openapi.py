@@ -37,6 +37,9 @@ def test_every_request_gets_an_answer_that_is_documented(schema: Any) -> None:
     operations = [found.ok() for found in schema.get_all_operations()]
     assert {operation.label for operation in operations} >= {
         "POST /api/humanize",
+        "POST /api/humanize/batch",
+        "GET /api/humanize/jobs",
+        "GET /api/humanize/jobs/{id}",
         "POST /api/feedback",
         "GET /api/training-data",
         "POST /api/training-jobs",
@@ -100,3 +103,13 @@ def test_each_route_names_the_problems_that_it_has(embedded: dict[str, str]) -> 
                     kind = "application/json" if path.startswith("/v1/") else "application/problem+json"
                     assert list(response["content"]) == [kind], (method, path, status)
     assert "HTTPValidationError" not in described["components"]["schemas"]
+
+
+def test_a_post_that_costs_something_names_the_key_of_its_repeats(embedded: dict[str, str]) -> None:
+    paths = Api(None)("GET", "/openapi.json").body["paths"]
+    costly = ("/api/humanize", "/api/humanize/batch", "/v1/chat/completions", "/api/feedback", "/api/voices")
+
+    for path in (*costly, "/api/models/{id}/replay", "/api/training-jobs"):
+        assert "idempotency-key" in {parameter["name"] for parameter in paths[path]["post"]["parameters"]}, path
+    assert {"200", "202"} <= set(paths["/api/humanize"]["post"]["responses"])
+    assert "text/event-stream" in paths["/api/humanize"]["post"]["responses"]["200"]["content"]
