@@ -6,6 +6,7 @@ writes. Nothing in it depends on the day: what stands is told as of the day on w
 
 from __future__ import annotations
 
+import statistics
 import sys
 import tomllib
 from collections.abc import Iterable, Sequence
@@ -14,18 +15,28 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
+from .bandit import State
 from .catalogue import RULES, Entry
+from .complexity import FLOORS, complexity, quality_floor
 from .contract import Tier
+from .golden import golden
 from .lifecycle import standing
+from .measured import Measured, known
 from .menu import tiers_of
 from .providers import PROVIDERS
-from .routing import CUSTOM_MODELS_FROM, choose, target_rank
+from .ranking import LEAST_PRICE, Ranking
+from .routing import CUSTOM_MODELS_FROM, choose
 from .seeds import entries
+from .text.scores import score
 
 TOKENS = 1000
 """In and out, of the text that prices are compared by: about 750 English words."""
-TEXTS = {"easy": 0.1, "ordinary": 0.5, "hard": 0.9}
-"""Difficulties that are shown."""
+TEXTS = {
+    "simple": golden().asks["apology"].text,
+    "ordinary": golden().asks["essay"].text,
+    "hard": "\n\n".join(golden().asks[name].text for name in ("summary", "report", "instructions")),
+}
+"""That the router is shown with."""
 SHOWN_ROUTES = 3
 
 
@@ -50,6 +61,7 @@ def models() -> str:
         _asking(),
         f"## Which there are\n\n{_table(here)}",
         _notes(),
+        _measured(here),
         _tiers(here),
         f"## Why `auto` chooses it\n\n{_why()}\n\n{_routes()}",
         f"## Which end, and what follows\n\n{_ends(gone)}",
@@ -83,8 +95,7 @@ def _notes() -> str:
         "`in` and `out` are USD per million tokens; `1,000 texts` is what a thousand texts of "
         f"{TOKENS:,} tokens (about 750 words) cost, read and written once, prompts and thinking apart. A request is "
         "charged from its real token counts and the price list of its day. `quality` is our expectation for "
-        "rewriting, 1 to 5, not a measurement; the verifier holds every model to the same text whatever its rank. "
-        "How long a model took is in each answer (`latency_ms`); it depends on load and place, so no figure is given."
+        "rewriting, 1 to 5, not a measurement; the verifier holds every model to the same text whatever its rank."
     )
 
 
@@ -99,42 +110,79 @@ def _tiers(here: Sequence[Entry]) -> str:
 
 
 def _why() -> str:
-    least = [f"{target_rank(tier, difficulty):.1f}" for tier in (Tier.BASIC, Tier.ENTERPRISE) for difficulty in (0, 1)]
+    floors = {tier: FLOORS[tier] for tier in Tier if _first(tier, TEXTS["ordinary"]) is not RULES}
+    owed = ", ".join(f"{low:.2f} to {high:.2f} for {tier}" for tier, (low, high) in floors.items())
+    prices = ", ".join(f"{LEAST_PRICE[tier]:g} for {tier}" for tier in floors)
     return (
-        f"A text's difficulty asks for a quality: {least[0]} (trivial) to {least[1]} (hardest) for BASIC, "
-        f"{least[2]} to {least[3]} for ENTERPRISE. Of the models that reach it the cheapest is asked first; "
-        "those that fall short follow, the nearest first; then the tenant's own models whose training covers the text; "
-        "then the rules, which always answer. Whoever has no key, is left alone after failures, has ended or has too "
-        "little context is not asked. A rewrite that the verifier refuses passes to the next. Every answer says in "
-        "`reasons` who was asked, who was not, and why.\n\n"
-        f"With every key in place, as of {checked()}:"
+        "Each text has a complexity in [0, 1] from its length, structure, terminology, risk (facts that can be broken) "
+        f"and markup. It owes a tier a quality: {owed}, from the simplest to the hardest text. Of each model a "
+        "quality is expected: first by the column above, or by figures measured on held-out pairs where the row bears "
+        "some; then by what the tenant's own router has learned from each rewrite that was verified, scored, slow, "
+        "refused or rated (`GET /api/routing/state`). A model's score is that quality, plus some optimism where little is known "
+        "of it, less its cost at a price a dollar: at least "
+        f"{prices}, and more as the day's budget runs short. Models that reach the owed quality come first, by score; "
+        "then the others; a tenant's own models stand among them wherever their training covers the text; the rules "
+        "come last and always answer. Near the end of the budget the owed quality gives way. Whoever has no key, is "
+        "left alone after failures, has ended or has too little context is not asked. A rewrite that the verifier "
+        "refuses passes to the next. Every answer says in `reasons` who was asked, who was not, and why.\n\n"
+        f"Before anything is learned, with every key and without a budget, as of {checked()}, three texts of the "
+        "golden set are offered to:"
     )
 
 
 def _routes() -> str:
     lines = [
-        f"| {tier} | {name} ({difficulty}) | {target_rank(tier, difficulty):.1f} | {_order(tier, difficulty)} |"
+        f"| {tier} | {name} ({complexity(text).score:.2f}) | {quality_floor(complexity(text), tier):.2f} "
+        f"| {_order(tier, text)} |"
         for tier in Tier
-        if _first(tier, 0.5) is not RULES
-        for name, difficulty in TEXTS.items()
+        if _first(tier, TEXTS["ordinary"]) is not RULES
+        for name, text in TEXTS.items()
     ]
-    return "\n".join(["| tier | text | quality asked for | asked in this order |", "|---|---|--:|---|", *lines])
+    return "\n".join(["| tier | text | quality owed | asked in this order |", "|---|---|--:|---|", *lines])
 
 
-def _order(tier: Tier, difficulty: float) -> str:
-    routes = _choice(tier, difficulty)
+def _order(tier: Tier, text: str) -> str:
+    routes = routes_of(tier, text)
     return ", ".join(f"`{entry.id}`" for entry in routes[:SHOWN_ROUTES]) + (" …" if len(routes) > SHOWN_ROUTES else "")
 
 
-def _first(tier: Tier, difficulty: float) -> Entry:
-    return _choice(tier, difficulty)[0]
+def _first(tier: Tier, text: str) -> Entry:
+    return routes_of(tier, text)[0]
 
 
-def _choice(tier: Tier, difficulty: float) -> tuple[Entry, ...]:
+def routes_of(tier: Tier, text: str) -> tuple[Entry, ...]:
+    """Of a router that has learned nothing and explores nothing."""
+
     def ended(entry: Entry) -> str | None:
         return None if standing(entry, checked()) else f"{entry.id} has ended"
 
-    return choose(entries(), tier, "", obstacle=ended, difficulty=difficulty).routes
+    order = Ranking.of(text, tier).order(State(), None, 0.0)
+    return choose(entries(), tier, text, obstacle=ended, order=order).routes
+
+
+def _measured(here: Sequence[Entry]) -> str:
+    rows = known()
+    lines = [_figures("rules", rows.get("rules")), *(_figures(entry.id, rows.get(entry.id)) for entry in here)]
+    texts = golden()
+    before = statistics.mean(score(ask.text)["ai_likeness"] for ask in texts.asks.values())
+    text = (
+        f"On the golden set (`golden.toml`, version {texts.version}: {len(texts.asks)} short texts of our own, mean "
+        f"AI-likeness {before:.2f} as they are). `faithful` counts rewrites that verify; eight texts tell a broken "
+        "model from a sound one and no more. No provider was called from where this page was written: "
+        "`millrace models replay <id> --json | python -m millrace.measured -` puts your stack's figures here. A model "
+        "of your own carries the figures of its gate (`GET /api/models/{id}`)."
+    )
+    head = "| id | faithful | AI-likeness after | readability | median ms | USD for all | measured |"
+    return "\n".join([f"## Measured\n\n{text}\n", head, "|---|--:|--:|--:|--:|--:|---|", *lines])
+
+
+def _figures(id: str, row: Measured | None) -> str:
+    if row is None:
+        return f"| `{id}` | | | | | | not measured here |"
+    return (
+        f"| `{id}` | {row.faithful} of {row.texts} | {row.ai_likeness:.2f} | {row.readability:.0f} "
+        f"| {row.latency_ms:.1f} | {row.cost_usd:.4f} | {row.at} |"
+    )
 
 
 def _ends(gone: Iterable[Entry]) -> str:

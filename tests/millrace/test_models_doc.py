@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
-from millrace import models_doc
+import pytest
+from millrace import measured, models_doc
+from millrace.books import Books
+from millrace.catalogue import Catalogue
 from millrace.contract import Tier
+from millrace.golden import golden
+from millrace.learning import Learning
 from millrace.lifecycle import standing
+from millrace.measured import known, of_rules
 from millrace.routing import choose
-from millrace.seeds import entries
+from millrace.seeds import entries, seed
+from millrace.tenants import Tenant
+from millrace.usage import Spending, Usage
+
+from tests.fakes import World
 
 GUIDE = Path(__file__).parents[2] / "docs" / "models.md"
 
@@ -52,15 +63,48 @@ def test_every_end_is_told_with_its_successor() -> None:
 
 
 def test_the_order_that_is_shown_is_the_routers() -> None:
+    """Of the whole humanizer's, with fresh books and no exploration."""
     text = models_doc.models()
-
-    def ended(entry: object) -> str | None:
-        return None if standing(entry, models_doc.checked()) else "ended"  # type: ignore[arg-type]
-
+    world = World()
+    seed(world.table)
+    books = Books(Usage(world.table), Learning(world.table), 25.0, draw=lambda: 0.0)
     for tier in (Tier.BASIC, Tier.PROFESSIONAL, Tier.ENTERPRISE):
-        for name, difficulty in models_doc.TEXTS.items():
-            routes = choose(entries(), tier, "A text.", obstacle=ended, difficulty=difficulty).routes
+        tenant = Tenant("acme", tier)
+        books.usage.set_policy(tenant, Spending(None))
+        for name, sample in models_doc.TEXTS.items():
             told = re.search(rf"^\| {tier} \| {name} .*$", text, re.MULTILINE)
+            order = books.open(tenant).order(sample)
+            routes = choose(
+                Catalogue(world.table).entries(tenant),
+                tier,
+                sample,
+                obstacle=lambda entry: None if standing(entry, models_doc.checked()) else "ended",
+                order=order,
+            ).routes
             assert told and re.findall(r"`([^`]+)`", told[0]) == [
                 entry.id for entry in routes[: models_doc.SHOWN_ROUTES]
             ]
+
+
+def test_what_nobody_measured_is_said_to_be_so_and_what_was_is_shown() -> None:
+    table = models_doc.models().split("## Measured")[1].split("##")[0]
+    rows = known()
+
+    assert "rules" in rows
+    for id in ("rules", *(entry.id for entry in entries() if standing(entry, models_doc.checked()))):
+        (line,) = re.findall(rf"^\| `{re.escape(id)}` \|.*$", table, re.MULTILINE)
+        assert ("not measured here" in line) == (id not in rows)
+    assert of_rules("2026-11-20").faithful == rows["rules"].faithful == rows["rules"].texts
+
+
+def test_a_replay_of_a_stack_becomes_rows_and_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    side = {"texts": 8, "faithful": 7, "failed": 0, "ai_likeness": 0.2, "readability": 60.0, "latency_ms": 812.5}
+    side |= {"cost_usd": 0.004, "problems": {}}
+    told = {"golden": golden().version, "at": "2026-11-20T10:00:00Z", "after": side | {"model_id": "gpt-6-luna"}}
+    told["before"] = side | {"model_id": "gpt-4o", "failed": 5}
+    monkeypatch.setattr(measured, "FILE", tmp_path / "measured.toml")
+
+    measured.main(json.dumps(told), "2026-11-20")
+
+    assert set(known()) == {"gpt-6-luna"}
+    assert (known()["gpt-6-luna"].faithful, known()["gpt-6-luna"].latency_ms) == (7, 812.5)
