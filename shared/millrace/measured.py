@@ -1,8 +1,8 @@
 """What models did on the golden set, as it was measured: `measured.toml`, which the guide to the models shows.
 
 `python -m millrace.measured` measures the rules here. `millrace models replay <id> --json`, piped into
-`python -m millrace.measured -`, gives the figures of a model and its successor as your stack measured them. Nothing here is an estimate: a model that
-nobody measured has no row.
+`python -m millrace.measured -`, gives the figures of a model and its successor as your stack measured them.
+Nothing here is an estimate: a model that nobody measured has no row.
 """
 
 from __future__ import annotations
