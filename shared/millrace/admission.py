@@ -126,6 +126,6 @@ class Admission:
     def _start(self, place: Place) -> None:
         tenant = Tenant(place.tenant, place.tier)
         try:
-            self.jobs.start(tenant, place.job_id, self.jobs.get(tenant, place.job_id).attempt)
+            self.jobs.start(tenant, self.jobs.get(tenant, place.job_id))
         except (Unavailable, NotFound):
             return

@@ -9,6 +9,7 @@ had its turn (see admission); `@system#job-owner` says for ever whose job an id 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -36,6 +37,8 @@ LOST = "Lost"
 """Code of an attempt whose execution ended without a result."""
 _TRIES = 5
 STAGES = ("train", "evaluate", "gguf")
+_PART = re.compile(r"train|evaluate|gguf|trials\d{1,3}")
+"""Of a container's name; `trials<n>` is round n of a search."""
 
 LEGAL: dict[JobState, frozenset[JobState]] = {
     JobState.PENDING: frozenset({JobState.QUEUED, JobState.RUNNING, JobState.FAILED, JobState.CANCELLED}),
@@ -85,7 +88,14 @@ class Job:
     recoveries: list[Mapping[str, Any]] = field(default_factory=list)
     """Why earlier attempts ended and what was changed for the next: attempt, code, text."""
     model_id: str | None = None
+    round: int = 0
+    """Of a search, the one that works or worked last."""
     updated_at: str | None = None
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Every container that an attempt may have started."""
+        return tuple(f"trials{number}" for number in range(self.round + 1)) + STAGES[:1] if self.dataset_id else STAGES
 
     def lost(self) -> int:
         """Attempts that died without a word. Jobs of before `recoveries` died of nothing else."""
@@ -110,9 +120,14 @@ def job_name(prefix: str, job_id: str, attempt: int, part: str) -> str:
 def of_job_name(prefix: str, name: str) -> tuple[str, int, str] | None:
     """Job id, attempt and part in a container's name; None where the name is not one of this stage's."""
     parts = name.removeprefix(f"{prefix}-").split("-")
-    if not name.startswith(f"{prefix}-") or len(parts) != 3 or parts[2] not in STAGES or not parts[1].isdecimal():
+    if not name.startswith(f"{prefix}-") or len(parts) != 3 or not _PART.fullmatch(parts[2]) or not parts[1].isdecimal():
         return None
     return parts[0], int(parts[1]), parts[2]
+
+
+def search_machine(train_machine: str) -> str:
+    """ARN of the machine that searches, beside the one that trains."""
+    return train_machine.removesuffix("-train") + "-search"
 
 
 def run_key(attempt: int) -> str:
@@ -126,7 +141,7 @@ class Jobs:
     prefix: str
     """millrace-<stage>: what every name of this stage begins with, so that two stages share an account."""
     machine: str
-    """ARN of the state machine `train`."""
+    """ARN of the state machine `train`; what trains on images goes through its sibling `search`."""
     stepfunctions: SFNClient
     sagemaker: SageMakerClient
 
@@ -168,19 +183,18 @@ class Jobs:
             return False
         return True
 
-    def start(self, tenant: Tenant, job_id: str, attempt: int) -> None:
+    def start(self, tenant: Tenant, job: Job) -> None:
         """Start the attempt's execution; a repeat changes nothing."""
+        name, given = f"{job.id}-{job.attempt}", {"tenant": tenant.id, "job_id": job.id, "attempt": job.attempt}
         with aws.mapped("Starting the training"):
             try:
                 self.stepfunctions.start_execution(
-                    stateMachineArn=self.machine,
-                    name=f"{job_id}-{attempt}",
-                    input=orjson.dumps({"tenant": tenant.id, "job_id": job_id, "attempt": attempt}).decode(),
+                    stateMachineArn=self.machine_of(job), name=name, input=orjson.dumps(given).decode()
                 )
             except self.stepfunctions.exceptions.ExecutionAlreadyExists:
                 return
         try:
-            self.move(tenant, job_id, JobState.QUEUED, attempt, expect=(JobState.PENDING,))
+            self.move(tenant, job.id, JobState.QUEUED, job.attempt, expect=(JobState.PENDING,))
         except Conflict:
             return  # the execution was quicker: the job runs already
 
@@ -279,9 +293,9 @@ class Jobs:
     def settle(self, tenant: Tenant, job: Job) -> None:
         """After an end: stop what still works, end its version, count its cost, clear `active`. May be repeated."""
         if job.state is JobState.CANCELLED:
-            self.stop_work(job.id, job.attempt)
+            self.stop_work(job)
         elif job.state is JobState.FAILED:
-            self.stop_containers(job.id, job.attempt)
+            self.stop_containers(job)
         if job.state is not JobState.COMPLETED and job.model_id:
             self._end_version(tenant, job)
         if usd_per_h := job.forecast.get("usd_per_h"):
@@ -308,27 +322,27 @@ class Jobs:
     def _inactive(job_id: str) -> Write:
         return Write("delete", system_pk(Kind.ACTIVE_JOB), job_id)
 
-    def stop_work(self, job_id: str, attempt: int) -> None:
+    def stop_work(self, job: Job) -> None:
         """Stop the attempt's execution and whatever container it left running."""
-        _ignoring_absence(self.stepfunctions.stop_execution, executionArn=self.execution_arn(job_id, attempt))
-        self.stop_containers(job_id, attempt)
+        _ignoring_absence(self.stepfunctions.stop_execution, executionArn=self.execution_arn(job))
+        self.stop_containers(job)
 
-    def stop_containers(self, job_id: str, attempt: int) -> None:
-        for stage in STAGES:
-            _ignoring_absence(
-                self.sagemaker.stop_training_job, TrainingJobName=job_name(self.prefix, job_id, attempt, stage)
-            )
+    def stop_containers(self, job: Job) -> None:
+        for part in job.parts:
+            name = job_name(self.prefix, job.id, job.attempt, part)
+            _ignoring_absence(self.sagemaker.stop_training_job, TrainingJobName=name)
 
-    def execution_arn(self, job_id: str, attempt: int) -> str:
-        return self.machine.replace(":stateMachine:", ":execution:") + f":{job_id}-{attempt}"
+    def machine_of(self, job: Job) -> str:
+        return search_machine(self.machine) if job.dataset_id else self.machine
 
-    def execution_status(self, job_id: str, attempt: int) -> str | None:
+    def execution_arn(self, job: Job) -> str:
+        return self.machine_of(job).replace(":stateMachine:", ":execution:") + f":{job.id}-{job.attempt}"
+
+    def execution_status(self, job: Job) -> str | None:
         """RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED; None where it was never started."""
         try:
             with aws.mapped("Asking for the execution"):
-                return str(
-                    self.stepfunctions.describe_execution(executionArn=self.execution_arn(job_id, attempt))["status"]
-                )
+                return str(self.stepfunctions.describe_execution(executionArn=self.execution_arn(job))["status"])
         except NotFound:
             return None
 
@@ -352,20 +366,20 @@ class Jobs:
             return "cleared"
         if job.state is JobState.PENDING and self._waiting(job_id):
             return "left"
-        status = self.execution_status(job_id, job.attempt)
+        status = self.execution_status(job)
         if status == "RUNNING":
             return "left"
         if status is None:
-            self.start(tenant, job_id, job.attempt)
+            self.start(tenant, job)
             return "started"
-        self.stop_work(job_id, job.attempt)
+        self.stop_work(job)
         if job.lost() + 1 >= MAX_ATTEMPTS:
             error = f"Given up after {job.attempt} attempts: the last execution ended as {status} without a result."
             values = {"error": error, "error_code": LOST}
             self.settle(tenant, self.move(tenant, job_id, JobState.FAILED, job.attempt, values))
             return "failed"
-        self.again(tenant, job, LOST, f"The execution ended as {status} without a result.")
-        self.start(tenant, job_id, job.attempt + 1)
+        following = self.again(tenant, job, LOST, f"The execution ended as {status} without a result.")
+        self.start(tenant, following)
         return "restarted"
 
     def _waiting(self, job_id: str) -> bool:

@@ -309,7 +309,7 @@ class Pipeline:
             job = self._end(tenant, job, outcome, error)
         if job.attempt != attempt:
             if job.attempt == attempt + 1 and job.state is JobState.QUEUED:
-                self.jobs.start(tenant, job_id, job.attempt)
+                self.jobs.start(tenant, job)
             return job
         if job.state is not JobState.CANCELLED:  # who cancels settles, and stops this execution too
             self.jobs.settle(tenant, job)

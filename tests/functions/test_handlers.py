@@ -253,7 +253,7 @@ def test_the_sweep_starts_what_was_never_started_and_one_bad_job_stops_no_other(
     from millrace import aws
 
     status = aws.stepfunctions().describe_execution(
-        executionArn=parts.jobs(settings).execution_arn(job.id, 1),
+        executionArn=parts.jobs(settings).execution_arn(job),
     )["status"]
     told = handler({}, CONTEXT)
 

@@ -60,7 +60,7 @@ def test_starting_again_starts_nothing_more() -> None:
     world = World()
     _begun(world)
 
-    world.jobs.start(ACME, "j1", 1)
+    world.jobs.start(ACME, world.jobs.get(ACME, "j1"))
 
     assert world.states.started == ["j1-1"]
     assert world.jobs.get(ACME, "j1").state is JobState.QUEUED
@@ -117,7 +117,7 @@ def test_cancelling_stops_the_work_fails_the_version_and_leaves_nothing_active()
     assert world.registry.get(ACME, model.id).state is ModelState.CANCELLED
     assert world.registry.get(ACME, model.id).error == "Its training was cancelled by request."
     assert not world.sagemaker.running and not world.jobs.active()
-    assert world.states.describe_execution(executionArn=world.jobs.execution_arn("j1", 1))["status"] == "ABORTED"
+    assert world.states.describe_execution(executionArn=world.jobs.execution_arn(world.jobs.get(ACME, "j1")))["status"] == "ABORTED"
     assert world.jobs.cancel(ACME, "j1").state is JobState.CANCELLED
 
 
@@ -317,7 +317,7 @@ def test_whatever_happens_a_job_ends_once_and_leaves_nothing(steps: list[str], f
     for step in steps:
         job = world.jobs.get(ACME, "j1")
         deeds = {
-            "start": lambda j=job: sick.jobs.start(ACME, "j1", j.attempt),
+            "start": lambda j=job: sick.jobs.start(ACME, j),
             "run": lambda j=job: sick.jobs.move(ACME, "j1", JobState.RUNNING, j.attempt),
             "complete": lambda j=job: sick.jobs.move(ACME, "j1", JobState.COMPLETED, j.attempt),
             "fail": lambda j=job: sick.jobs.settle(ACME, sick.jobs.move(ACME, "j1", JobState.FAILED, j.attempt)),
