@@ -52,7 +52,7 @@ GATEWAY = Kind(
 FUNCTIONS = Kind(
     "functions",
     (("shared/millrace", "millrace"), ("functions", "functions")),
-    excluded=("functions/gateway", "functions/console", "functions/rewrite"),
+    excluded=("functions/gateway", "functions/console", "functions/propose", "functions/rewrite"),
 )
 KINDS = (GATEWAY, FUNCTIONS)
 IMAGE_LOCKS = ("cnn.txt", "containers.txt", "serve.txt", "torch.txt", "torch-cpu.txt")

@@ -17,6 +17,7 @@ from aws_cdk import (
     aws_logs,
     aws_logs_destinations,
     aws_sns,
+    aws_stepfunctions,
 )
 from constructs import Construct
 from millrace import settings
@@ -109,8 +110,7 @@ class Monitoring(Construct):
                 functions.failed_events.metric_approximate_number_of_messages_visible(statistic="Maximum"),
                 "An event that nobody waits for failed for good; it lies in the dead letters.",
             ),
-            self._alarm("train-failed", training.machine.metric_failed(), "A training ended as failed."),
-            self._alarm("train-timed-out", training.machine.metric_timed_out(), "A training ran out of time."),
+            *(alarm for machine in (training.machine, training.search) for alarm in self._of_machine(machine)),
             self._alarm(
                 "models-ending",
                 aws_cloudwatch.Metric(
@@ -132,6 +132,11 @@ class Monitoring(Construct):
     def _of_function(self, name: str, function: aws_lambda.Function) -> Iterable[aws_cloudwatch.Alarm]:
         yield self._alarm(f"{name}-errors", function.metric_errors(), f"{name} raised an error.")
         yield self._alarm(f"{name}-throttles", function.metric_throttles(), f"{name} was throttled.")
+
+    def _of_machine(self, machine: aws_stepfunctions.StateMachine) -> Iterable[aws_cloudwatch.Alarm]:
+        kind = "train" if machine.node.id == "Machine" else "search"
+        yield self._alarm(f"{kind}-failed", machine.metric_failed(), f"A {kind} job ended as failed.")
+        yield self._alarm(f"{kind}-timed-out", machine.metric_timed_out(), f"A {kind} job ran out of time.")
 
     def _alarm(
         self, id: str, metric: aws_cloudwatch.Metric, description: str, threshold: float = 1

@@ -23,8 +23,9 @@ from .monitoring import TRAINING_LOG, Monitoring
 from .serving import Serving
 from .stage import Stage
 from .streaming import Streaming
-from .training import Training, machine_arn
+from .training import SEARCHING, SHARED, Training, machine_arn
 
+MACHINES = ("train", "search")
 READ_ITEMS = ["dynamodb:GetItem", "dynamodb:Query"]
 WRITE_ITEMS = [
     "dynamodb:PutItem",
@@ -61,7 +62,9 @@ class Millrace(Stack):
         self.gateway = Gateway(self, "Gateway", self.functions, stage, self._of_gateway(), self._of_storage())
         self.streaming = Streaming(self, "Streaming", self.functions, self._of_gateway())
         self.ingestion = Ingestion(self, "Ingestion", self.functions, stage, self.corpus, self._of_ingest)
-        self.training = Training(self, "Training", self.functions, stage, self._of_steps(), self.serving.role)
+        self.training = Training(
+            self, "Training", self.functions, stage, self._of_steps(), self._of_propose(), self.serving.role
+        )
         self.datasets = Datasets(self, "Datasets", self.functions, stage, self.corpus, self._of_unpack())
         self.monitoring = Monitoring(self, "Monitoring", self.functions, stage, self.corpus, self._of_monitor())
         queues = (self.ingestion.watched, self.humanizing.watched)
@@ -126,6 +129,9 @@ class Millrace(Stack):
             base_model=self.stage.base_model,
         )
 
+    def _of_propose(self) -> settings.Propose:
+        return settings.Propose(**asdict(self._of_steps()), provider_secret=self._provider_secret_name)
+
     # --- secrets ------------------------------------------------------------------------------------------------------
     @property
     def _provider_secret_name(self) -> str:
@@ -188,7 +194,8 @@ class Millrace(Stack):
         _may(self.ingestion.function, ["events:PutEvents"], [bus])
         for function in (self.gateway.function, stream):
             _may(function, ["secretsmanager:GetSecretValue"], secrets)
-        _may(rewrite, ["secretsmanager:GetSecretValue"], [self.provider_keys.secret_arn])
+        for function in (rewrite, steps["propose"]):
+            _may(function, ["secretsmanager:GetSecretValue"], [self.provider_keys.secret_arn])
         for function in answering:
             _may(function, ["sqs:SendMessage"], [self.humanizing.watched.queue.queue_arn])
         self._grant_jobs()
@@ -201,21 +208,26 @@ class Millrace(Stack):
 
     def _grant_jobs(self) -> None:
         """Start, watch and stop: executions, training jobs and endpoints of this stage's names only."""
-        machine, arns = machine_arn(self, self.stage), self.serving.arns
-        executions = self.format_arn(
-            service="states",
-            resource="execution",
-            resource_name=f"{self.stage.prefix}-train:*",
-            arn_format=ArnFormat.COLON_RESOURCE_NAME,
-        )
+        machines = [machine_arn(self, self.stage, name) for name in MACHINES]
+        arns = self.serving.arns
+        executions = [
+            self.format_arn(
+                service="states",
+                resource="execution",
+                resource_name=f"{self.stage.prefix}-{name}:*",
+                arn_format=ArnFormat.COLON_RESOURCE_NAME,
+            )
+            for name in MACHINES
+        ]
         concludes = self.training.steps["conclude"]  # begins the next attempt, and who waits for the place
         for function in (self.gateway.function, self.ingestion.function, self.monitoring.monitor, concludes):
-            _may(function, ["states:StartExecution"], [machine])
+            _may(function, ["states:StartExecution"], machines)
         # Who ends a job stops what still works on it; `conclude` finds some that were cancelled meanwhile.
         for function in (self.gateway.function, self.monitoring.monitor, concludes):
-            _may(function, ["states:DescribeExecution", "states:StopExecution"], [executions])
+            _may(function, ["states:DescribeExecution", "states:StopExecution"], executions)
             _may(function, ["sagemaker:StopTrainingJob"], self.serving.training_jobs())
-        for function in (self.gateway.function, self.streaming.function, self.humanizing.function):
+        answering = (self.gateway.function, self.streaming.function, self.humanizing.function)
+        for function in (*answering, self.training.steps["propose"]):
             _may(function, ["sagemaker:InvokeEndpoint"], arns("endpoint"))
         deploys = self.training.steps["deploy"]
         _may(deploys, ["sagemaker:CreateModel"], arns("model"))
@@ -252,8 +264,12 @@ class Millrace(Stack):
         _may(machine, USE_KEY, [corpus.key.key_arn])
 
     def _grant_machine(self) -> None:
-        machine, key = self.training.machine, self.corpus.key.key_arn
-        _may(machine, ["lambda:InvokeFunction"], [f.function_arn for f in self.training.steps.values()])
+        key, steps = self.corpus.key.key_arn, self.training.steps
+        for machine, called in ((self.training.machine, SHARED), (self.training.search, (*SHARED, *SEARCHING))):
+            _may(machine, ["lambda:InvokeFunction"], [steps[name].function_arn for name in called])
+            self._may_run_containers(machine, key)
+
+    def _may_run_containers(self, machine: aws_iam.IGrantable, key: str) -> None:
         _may(
             machine,
             ["sagemaker:CreateTrainingJob", "sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob"],
@@ -311,6 +327,7 @@ class Millrace(Stack):
             "DropPrefix": DROP_PREFIX,
             "TrainMachineArn": machine_arn(self, self.stage),
             "UnpackMachineArn": unpack_machine_arn(self, self.stage),
+            "SearchMachineArn": machine_arn(self, self.stage, "search"),
             "ProviderSecret": self._provider_secret_name,
             "GatewayFunction": self.gateway.function.function_name,
             "ContainerRoleArn": self.serving.role.role_arn,

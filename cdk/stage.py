@@ -30,6 +30,8 @@ class Stage:
     """Trainings of all tenants at once; more wait their turn."""
     job_limit_s: int = 26 * 3600
     """A training job with its queueing; SageMaker's own stop comes from the plan and is shorter."""
+    search_rounds: int = 100
+    """Of one search at most: for so many its machine has time."""
     deploy_poll_s: int = 5
     deploy_polls: int = 360
     protect: bool = False

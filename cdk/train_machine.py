@@ -1,172 +1,33 @@
 """The state machine `train`: plan, train, evaluate, gate, quantize, gate again, register, deploy, conclude. Pure.
 
-Input {"tenant", "job_id", "attempt"}. Every way through ends in `conclude`, whose outcome is completed, refused or
-failed; what no Catch can see (the machine's own timeout, an abort) is left to the sweeper.
+Input {"tenant", "job_id", "attempt"}.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
-from .states import State, choose, equals, invoke, on_nvme, train
+from .machine import Steps, call, conclusions, deployment, gate, job
+from .states import State
 
-STEP_TIMEOUT_S = 300
-"""Longest that a step's function may take, and with a margin its Task."""
-FAILED = "ConcludeFailed"
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What the machine calls: ARNs, and how long it waits."""
-
-    plan: str
-    gate: str
-    register: str
-    deploy: str
-    conclude: str
-    role: str
-    key: str
-    job_limit_s: int
-    deploy_poll_s: int
-    deploy_polls: int
-
-    @property
-    def limit_s(self) -> int:
-        """Of a whole execution: three jobs, the deployment, and room for every retry."""
-        return 3 * self.job_limit_s + self.deploy_polls * (self.deploy_poll_s + 2) + 3600
+JOBS = 3
 
 
-def definition(parts: Parts) -> dict[str, Any]:
-    states = {
-        "Plan": _call(parts.plan, {}, then="TrainDisk", result="$.plan", keep=("train", "evaluate", "gguf", "model")),
-        **_job("Train", "train", parts, then="EvaluateDisk"),
-        **_job("Evaluate", "evaluate", parts, then="Gate"),
-        **_gate("Gate", "adapter", parts, then="QuantizeDisk"),
-        **_job("Quantize", "gguf", parts, then="GateGguf"),
-        **_gate("GateGguf", "gguf", parts, then="Register"),
-        "Register": _call(parts.register, {}, then="Deploy"),
-        **_deployment(parts, then="ConcludeCompleted"),
-        **_conclusions(parts),
+def definition(parts: Steps) -> dict[str, Any]:
+    states: dict[str, State] = {
+        "Plan": call(parts.plan, {}, then="TrainDisk", result="$.plan", keep=("train", "evaluate", "gguf", "model")),
+        **job("Train", "$.plan.train", "$.train", parts, then="EvaluateDisk"),
+        **job("Evaluate", "$.plan.evaluate", "$.evaluate", parts, then="Gate"),
+        **gate("Gate", "adapter", parts, then="QuantizeDisk"),
+        **job("Quantize", "$.plan.gguf", "$.gguf", parts, then="GateGguf"),
+        **gate("GateGguf", "gguf", parts, then="Register"),
+        "Register": call(parts.register, {}, then="Deploy"),
+        **deployment(parts, then="ConcludeCompleted"),
+        **conclusions(parts),
     }
     return {
         "Comment": "From a snapshot to a model that answers, or to the reasons why not.",
         "StartAt": "Plan",
-        "TimeoutSeconds": parts.limit_s,
+        "TimeoutSeconds": parts.limit_s(JOBS),
         "States": states,
     }
-
-
-def _call(
-    function: str, payload: State, *, then: str | None, result: str | None = None, keep: tuple[str, ...] = ()
-) -> State:
-    who = {"tenant.$": "$.tenant", "job_id.$": "$.job_id", "attempt.$": "$.attempt"}
-    return invoke(
-        function,
-        who | payload,
-        then=then,
-        otherwise=FAILED,
-        timeout_s=STEP_TIMEOUT_S + 30,
-        result=result,
-        keep={name: f"$.Payload.{name}" for name in keep},
-    )
-
-
-def _job(name: str, part: str, parts: Parts, *, then: str) -> dict[str, State]:
-    """A container's run. A job that was stopped, by its time limit or by hand, has not succeeded."""
-    disk, nvme, ended, stopped = f"{name}Disk", f"{name}OnNvme", f"{name}Ended", f"{name}Stopped"
-    plan, result = f"$.plan.{part}", f"$.{part}"
-
-    def run(local_disks: bool) -> State:
-        return train(
-            plan,
-            role=parts.role,
-            key=parts.key,
-            nvme=local_disks,
-            then=ended,
-            otherwise=FAILED,
-            timeout_s=parts.job_limit_s,
-            result=result,
-        )
-
-    return {
-        disk: choose([on_nvme(plan, nvme)], name),
-        name: run(False),
-        nvme: run(True),
-        ended: choose([equals(f"{result}.TrainingJobStatus", "Completed", then)], stopped),
-        stopped: {
-            "Type": "Pass",
-            "Parameters": {"Error": "TrainingFailed", "Cause.$": f"States.JsonToString({result})"},
-            "ResultPath": "$.error",
-            "Next": FAILED,
-        },
-    }
-
-
-def _gate(name: str, subject: str, parts: Parts, *, then: str) -> dict[str, State]:
-    decided = f"{name}Decided"
-    return {
-        name: _call(parts.gate, {"subject": subject}, then=decided, result="$.gate", keep=("passed",)),
-        decided: choose([equals("$.gate.passed", True, then)], "ConcludeRefused"),
-    }
-
-
-def _deployment(parts: Parts, *, then: str) -> dict[str, State]:
-    """Start it, then look again and again, a counted number of times."""
-    status, polls = "$.deployment.status", "$.polls.count"
-    more = {"Variable": polls, "NumericLessThan": parts.deploy_polls, "Next": "WaitForDeployment"}
-    return {
-        "Deploy": _call(parts.deploy, {"action": "start"}, then="CountFromZero"),
-        "CountFromZero": _set("$.polls", {"count": 0}, then="WaitForDeployment"),
-        "WaitForDeployment": {"Type": "Wait", "Seconds": parts.deploy_poll_s, "Next": "CountDeployment"},
-        "CountDeployment": {
-            "Type": "Pass",
-            "Parameters": {"count.$": f"States.MathAdd({polls}, 1)"},
-            "ResultPath": "$.polls",
-            "Next": "CheckDeployment",
-        },
-        "CheckDeployment": _call(
-            parts.deploy, {"action": "check"}, then="Deployed", result="$.deployment", keep=("status",)
-        ),
-        "Deployed": choose(
-            [
-                equals(status, "in_service", then),
-                {"And": [{"Variable": status, "StringEquals": "creating"}, _bare(more)], "Next": more["Next"]},
-            ],
-            "DeploymentFailed",
-        ),
-        "DeploymentFailed": _wrong("DeploymentFailed", "The endpoint failed to come up, or took too long."),
-    }
-
-
-def _conclusions(parts: Parts) -> dict[str, State]:
-    failed = _call(
-        parts.conclude,
-        {"outcome": "failed", "error.$": "$.error"},
-        then="Concluded",
-        result="$.concluded",
-        keep=("state",),
-    )
-    failed["Catch"][0]["Next"] = "Failed"
-    return {
-        "ConcludeCompleted": _call(parts.conclude, {"outcome": "completed"}, then="Succeeded"),
-        "ConcludeRefused": _call(parts.conclude, {"outcome": "refused"}, then="Succeeded"),
-        FAILED: failed,
-        # One that is begun again, or was cancelled, has not failed.
-        "Concluded": choose([equals("$.concluded.state", "failed", "Failed")], "Succeeded"),
-        "Succeeded": {"Type": "Succeed"},
-        "Failed": {"Type": "Fail", "ErrorPath": "$.error.Error", "CausePath": "$.error.Cause"},
-    }
-
-
-def _set(path: str, value: State, *, then: str) -> State:
-    return {"Type": "Pass", "Result": value, "ResultPath": path, "Next": then}
-
-
-def _wrong(error: str, cause: str) -> State:
-    """In the shape that a Catch leaves, so that conclude reads one kind of error."""
-    return _set("$.error", {"Error": error, "Cause": cause}, then=FAILED)
-
-
-def _bare(rule: State) -> State:
-    return {name: value for name, value in rule.items() if name != "Next"}

@@ -1,4 +1,4 @@
-"""Training: the state machine, its steps, the images it runs and the role that a container runs under."""
+"""Training: the state machines `train` and `search`, their steps, the images it runs and the role that a container runs under."""
 
 from __future__ import annotations
 
@@ -9,25 +9,29 @@ from aws_cdk import ArnFormat, Duration, Stack, aws_iam, aws_lambda, aws_logs, a
 from constructs import Construct
 from millrace import settings
 
+from . import bundle, search_machine, train_machine
 from .code import Functions
+from .machine import STEP_TIMEOUT_S, Steps
 from .stage import Stage
-from .train_machine import STEP_TIMEOUT_S, Parts, definition
 
-STEPS = ("plan", "gate", "register", "deploy", "conclude")
+SHARED = ("plan", "gate", "register", "deploy", "conclude")
+"""Steps of both machines."""
+SEARCHING = ("propose", "judge")
+"""Steps of `search` alone; who proposes calls the providers, so it runs on the asset that has their SDKs."""
 
 
-def machine_arn(stack: Stack, stage: Stage) -> str:
+def machine_arn(stack: Stack, stage: Stage, name: str = "train") -> str:
     """Known before the machine is made: its steps may start it again, and it calls its steps."""
     return stack.format_arn(
         service="states",
         resource="stateMachine",
-        resource_name=f"{stage.prefix}-train",
+        resource_name=f"{stage.prefix}-{name}",
         arn_format=ArnFormat.COLON_RESOURCE_NAME,
     )
 
 
 class Training(Construct):
-    """`steps`: the functions by name. `machine`: what the threshold, a person and the sweeper start."""
+    """`steps`: the functions by name. `machine`, `search`: what the threshold, a person and the sweeper start."""
 
     def __init__(
         self,
@@ -36,52 +40,53 @@ class Training(Construct):
         functions: Functions,
         stage: Stage,
         steps: settings.Steps,
+        propose: settings.Propose,
         container_role: aws_iam.IRole,
     ) -> None:
         super().__init__(scope, id)
+        self.stage, self.key = stage, functions.key
+        roomy: dict[str, Any] = {"timeout_s": STEP_TIMEOUT_S, "memory_mb": 1024, "temporary_mb": 1024}
         self.steps: Mapping[str, aws_lambda.Function] = {
-            name: functions.function(
-                self,
-                name,
-                f"functions.steps.{name}.handler",
-                steps,
-                timeout_s=STEP_TIMEOUT_S,
-                memory_mb=1024,
-                temporary_mb=1024,
-            )
-            for name in STEPS
+            **{
+                name: functions.function(self, name, f"functions.steps.{name}.handler", steps, **roomy)
+                for name in (*SHARED, "judge")
+            },
+            "propose": functions.function(
+                self, "propose", "functions.propose.handler.handler", propose, kind=bundle.GATEWAY, **roomy
+            ),
         }
-        self.log = aws_logs.LogGroup(
-            self,
-            "Log",
-            log_group_name=f"/aws/vendedlogs/states/{stage.prefix}-train",
-            retention=stage.log_retention,
-            removal_policy=stage.removal,
-            encryption_key=functions.key,
-        )
-        self.machine = self._machine(stage, functions, container_role)
+        shared: dict[str, Any] = {
+            **{name: self.steps[name].function_arn for name in SHARED},
+            "role": container_role.role_arn,
+            "key": functions.key.key_arn,
+            "job_limit_s": stage.job_limit_s,
+            "deploy_poll_s": stage.deploy_poll_s,
+            "deploy_polls": stage.deploy_polls,
+        }
+        more: dict[str, Any] = {name: self.steps[name].function_arn for name in SEARCHING} | {
+            "max_rounds": stage.search_rounds
+        }
+        self.machine = self._machine("train", train_machine.definition(Steps(**shared)))
+        self.search = self._machine("search", search_machine.definition(search_machine.Parts(**shared, **more)))
 
-    def _machine(
-        self, stage: Stage, functions: Functions, container_role: aws_iam.IRole
-    ) -> aws_stepfunctions.StateMachine:
-        parts = Parts(
-            **{name: function.function_arn for name, function in self.steps.items()},
-            role=container_role.role_arn,
-            key=functions.key.key_arn,
-            job_limit_s=stage.job_limit_s,
-            deploy_poll_s=stage.deploy_poll_s,
-            deploy_polls=stage.deploy_polls,
+    def _machine(self, name: str, body: dict[str, Any]) -> aws_stepfunctions.StateMachine:
+        log = aws_logs.LogGroup(
+            self,
+            "Log" if name == "train" else f"{name.title()}Log",
+            log_group_name=f"/aws/vendedlogs/states/{self.stage.prefix}-{name}",
+            retention=self.stage.log_retention,
+            removal_policy=self.stage.removal,
+            encryption_key=self.key,
         )
-        body: dict[str, Any] = definition(parts)
         return aws_stepfunctions.StateMachine(
             self,
-            "Machine",
-            state_machine_name=f"{stage.prefix}-train",
+            "Machine" if name == "train" else name.title(),
+            state_machine_name=f"{self.stage.prefix}-{name}",
             definition_body=aws_stepfunctions.DefinitionBody.from_string(Stack.of(self).to_json_string(body)),
-            timeout=Duration.seconds(parts.limit_s),
+            timeout=Duration.seconds(body["TimeoutSeconds"]),
             tracing_enabled=True,
             # The data of an execution is references, but an error may quote a user's text.
             logs=aws_stepfunctions.LogOptions(
-                destination=self.log, level=aws_stepfunctions.LogLevel.ALL, include_execution_data=False
+                destination=log, level=aws_stepfunctions.LogLevel.ALL, include_execution_data=False
             ),
         )

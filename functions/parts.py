@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 
@@ -20,13 +21,16 @@ from millrace.events import Events
 from millrace.intake import Intake
 from millrace.joblog import JobLog
 from millrace.jobs import Jobs
+from millrace.proposals import Ask
 from millrace.queues import Queue
 from millrace.registry import Registry
 from millrace.rewrites import Rewrites
+from millrace.searching import Searching, nobody
 from millrace.serving import Serving
 from millrace.settings import Gateway, Ingest, Rewrite, Steps, Storage, Unpack
 from millrace.settings import Training as TrainingSettings
 from millrace.table import Table
+from millrace.tenants import Tenant
 from millrace.training import Pipeline, Training
 
 
@@ -110,12 +114,16 @@ def pipeline(settings: Steps) -> Pipeline:
     return Pipeline(settings, corpus(settings), store(settings), jobs(settings), registry(settings))
 
 
+def searching(settings: Steps, asker: Callable[[Tenant, str], Ask | None] = nobody) -> Searching:
+    return Searching(store(settings), asker)
+
+
 def serving(settings: Steps) -> Serving:
     instance_type = settings.instance_type or "ml.c7i.xlarge"
     return Serving(
         aws.sagemaker(),
         settings.stage,
-        settings.images["serve"],
+        settings.images,
         settings.training_role,
         settings.kms_key,
         instance_type,

@@ -1,5 +1,4 @@
-"""Who may be asked for the next networks of a search: a model of the catalogue, by its id or by the router. AWS: through
-what it is handed.
+"""Who may be asked for the next networks of a search: a model of the catalogue. AWS: through what it is handed.
 
 `auto` begins with the model that was wished for first, goes on to its successors where it was shut down, then to the
 cheapest other one that can be called. With nobody there the search goes on by evolution, and its state says why.
@@ -36,7 +35,7 @@ class Advisers:
             return None
 
         def ask(messages: Messages) -> str:
-            turns = tuple(Message(message["role"], message["content"]) for message in messages)  # type: ignore[arg-type]
+            turns = tuple(Message(message["role"], message["content"]) for message in messages)
             return self.talking.talk(tenant, model, Talk(turns, REPLY_TOKENS, TEMPERATURE)).completion.text
 
         return ask

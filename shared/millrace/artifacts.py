@@ -57,6 +57,11 @@ class Store:
             raise Corrupt(f"{key} does not have the SHA-256 {sha256[:12]} that it was written with.")
         return body
 
+    def head(self, key: str, count: int) -> bytes:
+        """The first bytes of one object, at most so many."""
+        with aws.mapped(f"Reading {key}"):
+            return self.client.get_object(Bucket=self.bucket, Key=key, Range=f"bytes=0-{count - 1}")["Body"].read()
+
     def get_json(self, key: str) -> Any:
         return orjson.loads(self.get(key))
 

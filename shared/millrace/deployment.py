@@ -47,6 +47,8 @@ class Deployment:
     def _publish(self, tenant: Tenant, model: Model) -> None:
         registry = self.pipeline.registry
         registry.activate(tenant, model)
+        if model.lineage.get("dataset_id"):
+            return  # it answers images; the catalogue is of those who answer texts
         self.catalogue.publish(
             tenant,
             Entry(

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Subject = Literal["adapter", "gguf"]
+Subject = Literal["adapter", "gguf", "cnn"]
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,14 @@ _TASK = (
 THRESHOLDS: dict[Subject, tuple[Threshold, ...]] = {
     "adapter": (*_TASK, Threshold("loss_ratio", "held-out loss over the base's", maximum=0.7)),
     "gguf": (*_TASK, Threshold("parity_passed", "parity with the 16-bit model", minimum=1.0)),
+    "cnn": (
+        Threshold("test_examples", "held-out images that were judged", minimum=10),
+        Threshold("majority_gain_low", "lower end of the 95 % interval over naming the commonest class", above=0.0),
+        Threshold("worst_class_recall", "images of the worst class that were recognised", above=0.0),
+    ),
 }
 
-NOT_WORSE_BY = {"content_kept_rate": 0.05, "edit_rate": 0.05}
+NOT_WORSE_BY = {"content_kept_rate": 0.05, "edit_rate": 0.05, "test_accuracy": 0.02}
 """How far a candidate may fall behind the incumbent on the same held-out split."""
 
 

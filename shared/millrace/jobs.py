@@ -120,7 +120,12 @@ def job_name(prefix: str, job_id: str, attempt: int, part: str) -> str:
 def of_job_name(prefix: str, name: str) -> tuple[str, int, str] | None:
     """Job id, attempt and part in a container's name; None where the name is not one of this stage's."""
     parts = name.removeprefix(f"{prefix}-").split("-")
-    if not name.startswith(f"{prefix}-") or len(parts) != 3 or not _PART.fullmatch(parts[2]) or not parts[1].isdecimal():
+    if (
+        not name.startswith(f"{prefix}-")
+        or len(parts) != 3
+        or not _PART.fullmatch(parts[2])
+        or not parts[1].isdecimal()
+    ):
         return None
     return parts[0], int(parts[1]), parts[2]
 

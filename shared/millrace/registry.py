@@ -67,7 +67,7 @@ class Registry:
             state=ModelState.QUEUED,
             strategy=job.strategy,
             created_at=stamp(),
-            lineage={**lineage, "job_id": job.id, "snapshot_id": job.snapshot_id, "parent": head.get("active")},
+            lineage={**lineage, "job_id": job.id, **_data(job), "parent": head.get("active")},
             hyperparameters=dict(job.hyperparameters),
         )
         body = model.shown() | {
@@ -134,6 +134,11 @@ def _to(tenant: Tenant, id: str, state: ModelState) -> Write:
     return Write(
         "update", tenant.pk(Kind.MODEL, id), "body", {"state": str(state), "updated_at": stamp()}, expect=expect
     )
+
+
+def _data(job: Job) -> dict[str, Any]:
+    """What it is trained on."""
+    return {"dataset_id": job.dataset_id} if job.dataset_id else {"snapshot_id": job.snapshot_id}
 
 
 def _unfinished() -> tuple[str, ...]:

@@ -18,7 +18,8 @@ from typing import Any, Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from .architecture import Budget, Task, digest
+from . import architecture
+from .architecture import Budget, Task
 from .artifacts import Store
 from .clock import now, stamp
 from .errors import Corrupt, InvalidInput, MillraceError, NotFound, Unavailable
@@ -26,8 +27,8 @@ from .history import Search, Tried
 from .jobs import Job
 from .proposals import Ask, Messages, guided
 from .tenants import Tenant
+from .training import search_key
 
-SEARCH = "search"
 RESULTS, PROPOSALS, STATE = "results.json", "proposals.json", "state.json"
 NOBODY = "evolution"
 """As `proposer`: no language model is asked."""
@@ -75,12 +76,20 @@ class Round:
     number: int
     proposals: str
     """S3 key of the folder that is the container's channel `proposals`."""
+    source: str
+    """Who proposed: llm, or evolution."""
+    refused: int
+
+
+def nobody(tenant: Tenant, proposer: str) -> Ask | None:
+    """There is no language model to ask."""
+    return None
 
 
 @dataclass(frozen=True)
 class Searching:
     store: Store
-    asker: Callable[[Tenant, str], Ask | None] = lambda tenant, proposer: None
+    asker: Callable[[Tenant, str], Ask | None] = nobody
     """Who is asked for proposals, by the job's `proposer`; None: nobody can be."""
 
     def propose(self, tenant: Tenant, job: Job, channel: str) -> Round:
@@ -89,7 +98,8 @@ class Searching:
         folder = self.folder(tenant, job) + f"round-{state.rounds}/"
         if not self.store.exists(folder + PROPOSALS):
             self._ask(tenant, job, state, folder, channel)
-        return Round(state.rounds, folder)
+        told = self.store.get_json(folder + PROPOSALS)
+        return Round(state.rounds, folder, told["source"], len(told["refused"]))
 
     def judge(self, tenant: Tenant, job: Job, number: int, results_key: str) -> bool:
         """Keep what a round showed; whether another one is worth it."""
@@ -105,7 +115,7 @@ class Searching:
 
     def folder(self, tenant: Tenant, job: Job) -> str:
         """The channel `trials` of the containers: every earlier round lies below."""
-        return tenant.prefix("jobs", job.id, SEARCH) + "/"
+        return search_key(tenant, job)
 
     def state(self, tenant: Tenant, job: Job) -> State:
         try:
@@ -129,7 +139,7 @@ class Searching:
             "source": made.source,
             "parents": made.parents,
             "refused": made.refused,
-            "ids": [digest(spec) for spec in made.specs],
+            "ids": [architecture.digest(spec) for spec in made.specs],
         }
         said = [*state.said, *made.refused][-20:]
         self._save(tenant, job, state.model_copy(update={"failures": made.failures, "said": said}))

@@ -8,6 +8,7 @@ model `eu-x` and tenant `acme-eu` with model `x` are two endpoints.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +17,7 @@ from botocore.exceptions import ClientError
 from . import aws
 from .errors import MillraceError, Unavailable
 from .models import Model
+from .strategies import served_by
 from .tenants import Tenant
 
 if TYPE_CHECKING:
@@ -28,7 +30,8 @@ Status = Literal["creating", "in_service", "failed"]
 class Serving:
     sagemaker: SageMakerClient
     stage: str
-    image: str
+    images: Mapping[str, str]
+    """Container name -> image URI."""
     role: str
     kms_key: str
     instance_type: str
@@ -49,7 +52,10 @@ class Serving:
         self._once(
             self.sagemaker.create_model,
             ModelName=version,
-            PrimaryContainer={"Image": self.image, "ModelDataSource": {"S3DataSource": source}},
+            PrimaryContainer={
+                "Image": self.images[served_by(model.strategy)],
+                "ModelDataSource": {"S3DataSource": source},
+            },
             ExecutionRoleArn=self.role,
             EnableNetworkIsolation=True,
         )

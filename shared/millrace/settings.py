@@ -125,6 +125,14 @@ class Steps(Training):
     base_model: str = field(default="millrace-tiny", kw_only=True)
 
 
+@dataclass(frozen=True)
+class Propose(Steps, Providers):
+    """The step of a search that may ask a language model."""
+
+    ask_s: float = field(default=90.0, kw_only=True)
+    """Deadline of one question."""
+
+
 def _env_name(name: str) -> str:
     return f"MILLRACE_{name.upper()}"
 

@@ -51,6 +51,8 @@ class Strategy:
     """What it trains on: pairs of a snapshot, or images of a dataset."""
     aliases: tuple[str, ...] = ()
     """Other names that it can be asked for by."""
+    needs: tuple[str, ...] = ()
+    """Channels that it cannot do without."""
 
     def settle(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Defaults with the user's values over them. InvalidInput names what is unknown or out of bounds."""
@@ -122,6 +124,7 @@ def strategies() -> dict[str, Strategy]:
                 resources=entry["resources"],
                 data=entry.get("data", "pairs"),
                 aliases=tuple(entry.get("aliases", ())),
+                needs=tuple(entry.get("channels", {}).get("required", ())),
             )
     return found
 
@@ -136,9 +139,24 @@ def find(name: str) -> Strategy:
     return known[name]
 
 
+SERVED = {"lora": "serve"}
+"""Container of a strategy -> the one that serves its models; any other serves its own."""
+
+
+def served_by(strategy: str) -> str:
+    """The container that serves a model which this strategy trained."""
+    container = strategies()[strategy].container if strategy in strategies() else "lora"
+    return SERVED.get(container, container)
+
+
 AFTER = {"lora": ("lora-evaluate", "gguf")}
 """Container of a strategy -> the steps that follow its training."""
 
 
-def following(strategy: Strategy) -> list[Strategy]:
-    return [strategies()[name] for name in AFTER.get(strategy.container, ())]
+def following(strategy: Strategy, given: Mapping[str, Any]) -> list[Strategy]:
+    """The containers that run after the strategy's first one. A search's first round is counted as that."""
+    names: tuple[str, ...] = AFTER.get(strategy.container, ())
+    if strategy.name == "cnn-search":
+        rounds = int(given.get("rounds", strategy.hyperparameters["rounds"]["default"]))
+        names = ("cnn-trials",) * (rounds - 1) + ("cnn-finish",)
+    return [strategies()[name] for name in names]

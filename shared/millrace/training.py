@@ -33,9 +33,16 @@ from .tenants import Tenant
 from .training_budget import MONTHLY_USD, TrainingBudget
 
 DEFAULT_MODEL_NAME = "humanizer"
+AUTO = "auto"
+"""As a strategy: the data decide."""
+SEARCH = "cnn-search"
 REFUSED = "Refused"
 SPOT_WAIT_S = 2 * 3600
 """That a spot machine may be waited for, over the time that the container itself may take."""
+CLASSIFIER = "classifier"
+"""Name of a model of images where none is given."""
+DATASET_FILE = "dataset.json"
+"""Written last: a channel that has it is whole."""
 BASE_PREFIX = "base"
 """s3://<data bucket>/base/<model>/: where `make base` and the twin put base models."""
 
@@ -44,9 +51,10 @@ BASE_PREFIX = "base"
 class Wanted:
     """A training that somebody asks for."""
 
-    strategy: str = "lora-sft"
+    strategy: str = AUTO
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
-    model_name: str = DEFAULT_MODEL_NAME
+    model_name: str = ""
+    """Empty: humanizer, or classifier."""
     max_runtime_s: int | None = None
     """Of each container."""
     priority: str = "normal"
@@ -74,8 +82,7 @@ class Training:
 
     def begin(self, tenant: Tenant, job_id: str, **wanted: Any) -> Job:
         """Somebody asks for a training (see Wanted). A repeat with the same id finds the first one."""
-        asked = Wanted(**wanted)
-        self._check(asked)
+        asked = self._settled(Wanted(**wanted))
         try:
             return self.jobs.get(tenant, job_id)
         except NotFound:
@@ -103,7 +110,7 @@ class Training:
         snapshot = self.corpus.snapshot(tenant, stamp())
         if snapshot.rows["train"] < MIN_TRAIN_PAIRS or not snapshot.rows["test"]:
             return None
-        asked = Wanted(strategy=strategy, started_by="policy")
+        asked = self._settled(Wanted(strategy=strategy, started_by="policy"))
         try:
             job, claims = self._planned(tenant, "j" + snapshot.id.removeprefix("sn"), asked, snapshot)
         except Forbidden:
@@ -115,8 +122,7 @@ class Training:
 
     def forecast(self, tenant: Tenant, **wanted: Any) -> dict[str, Any]:
         """What the training would cost and whether it may begin; nothing is begun or held."""
-        asked = Wanted(**wanted)
-        self._check(asked)
+        asked = self._settled(Wanted(**wanted))
         told, limit_s = self._costed(asked, self._rows(self._snapshot(tenant, asked)))
         at = now()
         self._hold(tenant, "forecast", told, limit_s, at)
@@ -129,19 +135,28 @@ class Training:
         self._admit()
         return job
 
-    def _check(self, asked: Wanted) -> None:
-        """InvalidInput for what can never work, before anything is written."""
-        strategy = find(asked.strategy)
+    @staticmethod
+    def _settled(asked: Wanted) -> Wanted:
+        """What `auto` and an empty name mean for these data. InvalidInput for what can never work."""
+        images = asked.dataset_id is not None
+        by_data = SEARCH if images else "lora-sft"
+        strategy = find(by_data if asked.strategy == AUTO else asked.strategy)
+        name = asked.model_name or (CLASSIFIER if images else DEFAULT_MODEL_NAME)
+        asked = replace(asked, strategy=strategy.name, model_name=name)
         strategy.settle(asked.hyperparameters)
         check_name(asked.model_name)
         check_priority(asked.priority)
         if (strategy.data == "images") is (asked.dataset_id is None):
             wants = "a dataset of images: give its dataset_id" if asked.dataset_id is None else "pairs, not on images"
             raise InvalidInput(f"{strategy.name} trains on {wants}.")
+        return asked
 
     def _snapshot(self, tenant: Tenant, asked: Wanted) -> Snapshot | None:
-        """None for a training on images."""
+        """None for a training on images, which InvalidInput keeps until they are ready."""
         if asked.dataset_id is not None:
+            if not self.corpus.store.exists(channel_key(tenant, asked.dataset_id) + DATASET_FILE):
+                where = f"GET /api/datasets/{asked.dataset_id} says why"
+                raise InvalidInput(f"There is no dataset {asked.dataset_id} that is ready; {where}.")
             return None
         given = asked.snapshot_id
         snapshot = self.corpus.load_snapshot(tenant, given) if given else self.corpus.snapshot(tenant, stamp())
@@ -155,7 +170,7 @@ class Training:
     def _costed(self, asked: Wanted, rows: int) -> tuple[Forecast, int | None]:
         """The forecast, and how long each container may run so that the job's own cap holds."""
         first = [(find(asked.strategy), asked.instance_type)]
-        steps = [(step, None) for step in following(find(asked.strategy))]
+        steps = [(step, None) for step in following(find(asked.strategy), asked.hyperparameters)]
         told = forecast([*first, *steps], rows, self.instance_type, asked.max_runtime_s)
         limit_s = None if asked.max_cost_usd is None else within(told, asked.max_cost_usd)
         return told, limit_s
@@ -244,7 +259,7 @@ class Pipeline:
     def plan(self, tenant: Tenant, job_id: str, attempt: int) -> dict[str, Any]:
         """The model version, queued, and the three stages of this attempt."""
         job = self.jobs.get(tenant, job_id)
-        lineage = {"base": self.settings.base_model}
+        lineage = {} if job.dataset_id else {"base": self.settings.base_model}
         model = self.registry.plan_version(tenant, job, lineage)
         self.jobs.move(tenant, job_id, JobState.RUNNING, attempt, {"stage": "train"}, expect=_OPEN)
         if model.state is ModelState.QUEUED:
@@ -252,7 +267,46 @@ class Pipeline:
         return self.stages(tenant, replace(job, attempt=attempt)) | {"model": {"id": model.id}}
 
     def stages(self, tenant: Tenant, job: Job) -> dict[str, Any]:
-        """train, evaluate and gguf of one attempt; pure but for the names that settings hold."""
+        """What each container of one attempt is given; pure but for the names that settings hold."""
+        return self._of_images(tenant, job) if job.dataset_id else self._of_pairs(tenant, job)
+
+    def _of_images(self, tenant: Tenant, job: Job) -> dict[str, Any]:
+        """One training; of a search it is the last one, and `trials` are planned round by round."""
+        data = {"train": self.store.uri(channel_key(tenant, job.dataset_id))}
+        if job.strategy == SEARCH:
+            data["trials"] = self.store.uri(search_key(tenant, job))
+            finish = self._stage(tenant, job, "train", strategies()["cnn-finish"], job.hyperparameters, data)
+            return {"kind": "search", "train": vars(finish)}
+        strategy = find(job.strategy)
+        if "base" in strategy.needs:
+            data["base"] = self._backbone(tenant, str(job.hyperparameters["backbone"]))
+        return {"kind": "train", "train": vars(self._stage(tenant, job, "train", strategy, job.hyperparameters, data))}
+
+    def _backbone(self, tenant: Tenant, wanted: str) -> str:
+        """A model of the tenant's own, or a folder below base/."""
+        if "@" not in wanted:
+            return self.store.uri(f"{BASE_PREFIX}/{check_name(wanted)}/")
+        lineage = self.registry.get(tenant, wanted).lineage
+        if not lineage.get("dataset_id"):
+            raise InvalidInput(f"{wanted} is no image model: a backbone is one, or a folder below {BASE_PREFIX}/.")
+        trained = replace(self.jobs.get(tenant, lineage["job_id"]), attempt=lineage["attempt"])
+        return self._stage_uri(tenant, trained, "train")
+
+    def trials(self, tenant: Tenant, job: Job, number: int, proposals: str) -> Stage:
+        """A round of a search. `proposals`: key of the folder that holds them."""
+        data = {"train": self.store.uri(channel_key(tenant, job.dataset_id)), "proposals": self.store.uri(proposals)}
+        if number:
+            data["trials"] = self.store.uri(search_key(tenant, job))
+        given = {**job.hyperparameters, "round": number}
+        return self._stage(tenant, job, f"trials{number}", strategies()["cnn-trials"], given, data)
+
+    def results_key(self, tenant: Tenant, job: Job, number: int) -> str:
+        """What the container of a round left, its manifest checked."""
+        part = f"trials{number}"
+        self.manifest(tenant, job, part)
+        return self._stage_key(tenant, job, part) + "results.json"
+
+    def _of_pairs(self, tenant: Tenant, job: Job) -> dict[str, Any]:
         snapshot = self.corpus.load_snapshot(tenant, _snapshot_id(job))
         data = {split: self.store.uri(snapshot.keys[split]) for split in ("train", "validation", "test")}
         data["base"] = self.store.uri(f"{BASE_PREFIX}/{self.settings.base_model}/")
@@ -268,9 +322,10 @@ class Pipeline:
     def gate(self, tenant: Tenant, job_id: str, attempt: int, subject: Subject) -> Verdict:
         """Judge the evaluation's or the GGUF's figures; the whole report is stored and its figures shown."""
         job = self.working(tenant, job_id, attempt)
-        manifest = self.manifest(tenant, job, "evaluate" if subject == "adapter" else "gguf")
+        manifest = self.manifest(tenant, job, _JUDGED[subject])
         active = self.registry.active(tenant, job.model_name)
-        same_split = active is not None and active.lineage.get("snapshot_id") == job.snapshot_id
+        data = "dataset_id" if job.dataset_id else "snapshot_id"
+        same_split = active is not None and active.lineage.get(data) == getattr(job, data)
         verdict = judge(subject, manifest.metrics, active.metrics if active and same_split else None)
         report = verdict.to_dict() | {"subject": subject, "metrics": manifest.metrics, "job_id": job_id}
         self.store.put_json(tenant.prefix("jobs", job_id, str(attempt), f"gate-{subject}.json"), report)
@@ -284,7 +339,9 @@ class Pipeline:
         job = self.working(tenant, job_id, attempt)
         if job.model_id is None:
             raise Conflict(f"Training job {job_id} has no model version to register.")
-        manifests = {stage: self.manifest(tenant, job, stage) for stage in ("train", "evaluate", "gguf")}
+        stages = ("train",) if job.dataset_id else ("train", "evaluate", "gguf")
+        manifests = {stage: self.manifest(tenant, job, stage) for stage in stages}
+        figures = [manifest.metrics for stage, manifest in manifests.items() if stage != "train" or job.dataset_id]
         artifacts = [
             {"stage": stage, "uri": self._stage_uri(tenant, job, stage) + file.path, **file.model_dump()}
             for stage, manifest in manifests.items()
@@ -292,10 +349,10 @@ class Pipeline:
         ]
         model = self.registry.get(tenant, job.model_id)
         values = {
-            "metrics": {**manifests["evaluate"].metrics, **manifests["gguf"].metrics},
+            "metrics": {name: value for told in figures for name, value in told.items()},
             "hyperparameters": manifests["train"].hyperparameters,
             "artifacts": artifacts,
-            "fit": vars(self._fit(tenant, job)),
+            "fit": {} if job.dataset_id else vars(self._fit(tenant, job)),
             "lineage": {**model.lineage, "attempt": attempt, "sources": _sources(manifests)},
         }
         # An attempt that died after the version went live comes here again: it goes on serving.
@@ -406,7 +463,7 @@ class Pipeline:
 
     def model_uri(self, tenant: Tenant, job: Job) -> str:
         """The folder that an endpoint serves."""
-        return self._stage_uri(tenant, job, "gguf")
+        return self._stage_uri(tenant, job, "train" if job.dataset_id else "gguf")
 
     def _fit(self, tenant: Tenant, job: Job) -> Fit:
         snapshot = self.corpus.load_snapshot(tenant, _snapshot_id(job))
@@ -415,6 +472,17 @@ class Pipeline:
         return Fit.of([pair["source"] for pair in pairs], [pair["target"] for pair in pairs])
 
 
+def channel_key(tenant: Tenant, dataset_id: str | None) -> str:
+    """The folder of a dataset that training reads."""
+    return tenant.prefix("datasets", str(dataset_id), "channel") + "/"
+
+
+def search_key(tenant: Tenant, job: Job) -> str:
+    """Where a search keeps its rounds: they are the job's, and not one attempt's."""
+    return tenant.prefix("jobs", job.id, "search") + "/"
+
+
+_JUDGED: Mapping[Subject, str] = {"adapter": "evaluate", "gguf": "gguf", "cnn": "train"}
 _NO_LIMIT_S = 28 * 24 * 3600  # what SageMaker itself allows
 _OPEN = (JobState.PENDING, JobState.QUEUED, JobState.RUNNING)
 

@@ -117,7 +117,10 @@ def test_cancelling_stops_the_work_fails_the_version_and_leaves_nothing_active()
     assert world.registry.get(ACME, model.id).state is ModelState.CANCELLED
     assert world.registry.get(ACME, model.id).error == "Its training was cancelled by request."
     assert not world.sagemaker.running and not world.jobs.active()
-    assert world.states.describe_execution(executionArn=world.jobs.execution_arn(world.jobs.get(ACME, "j1")))["status"] == "ABORTED"
+    assert (
+        world.states.describe_execution(executionArn=world.jobs.execution_arn(world.jobs.get(ACME, "j1")))["status"]
+        == "ABORTED"
+    )
     assert world.jobs.cancel(ACME, "j1").state is JobState.CANCELLED
 
 

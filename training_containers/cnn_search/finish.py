@@ -189,6 +189,7 @@ def _figures(
         "test_accuracy_low": low,
         "test_accuracy_high": high,
         "majority_share": max(rows) / sum(rows),
+        "majority_gain_low": low - max(rows) / sum(rows),
         "worst_class_recall": min(recalls),
         "seeds": float(len(tested)),
         "seed_validation_accuracy_mean": winner.accuracy,

@@ -68,6 +68,13 @@ class SearchSettings(Bounded, Finishing):
     rounds: int = Field(default=3, ge=1, le=100, description="Times that candidates are proposed")
     population: int = Field(default=8, ge=1, le=64, description="Candidates of a round")
     oversample: float = Field(default=1.5, ge=1, le=8, description="Proposals drawn per candidate; proxies choose")
+    proposer: str = Field(
+        default="auto",
+        max_length=128,
+        description="Catalogue id of the language model that proposes; auto: Groq's Llama or its successor, else the "
+        "cheapest that can be called; evolution: none",
+    )
+    description: str = Field(default="", max_length=500, description="The images in your words, for who proposes")
     budget_s: int = Field(default=3_600, ge=0, le=2_592_000, description="No round begins after; 0: no limit")
 
 
@@ -106,5 +113,11 @@ class NativeSettings(_One):
 
 
 class TransferSettings(_One):
+    backbone: str = Field(
+        default="backbone",
+        max_length=64,
+        description="What becomes the channel `base`: an image model of yours, such as classifier@2, or a folder below "
+        "base/ in the data bucket that holds a backbone",
+    )
     frozen_epochs: int = Field(default=4, ge=0, le=100, description="With the new head alone, before all is trained")
     backbone_rate: float = Field(default=0.1, ge=0, le=1, description="The backbone's share of the rate, once unfrozen")
