@@ -1,4 +1,4 @@
-"""Training: the state machines `train` and `search`, their steps, the images it runs and the role that a container runs under."""
+"""Training: the state machines `train` and `search`, their steps, and the log of each."""
 
 from __future__ import annotations
 
