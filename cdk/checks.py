@@ -73,7 +73,7 @@ def _wildcards(stack: Millrace) -> Iterable[tuple[str, str]]:
     data, drops, table = (_arn(stack, each) for each in (stack.corpus.data, stack.corpus.drops, stack.corpus.table))
     prefix = stack.stage.prefix
     ours = [f"{data}/tenants/*", f"{data}/base/*", f"{drops}/drop/*", f"{table}/index/*"]
-    ours += [_service("states", f"execution:{prefix}-{each}:*") for each in ("train", "unpack*")]
+    ours += [_service("states", f"execution:{prefix}-{each}:*") for each in ("train", "search", "unpack*")]
     ours += [
         _service("sagemaker", f"{kind}/{prefix}-*") for kind in ("endpoint", "endpoint-config", "model", "training-job")
     ]

@@ -19,6 +19,7 @@ from .clock import now, stamp
 from .contract import MANIFEST, STRATEGY, JobState, Manifest, ModelState
 from .corpus import Corpus, Snapshot
 from .datapoints import Split
+from .datasets.dataset import folder
 from .errors import Conflict, Corrupt, Forbidden, InvalidInput, NotFound, TrainingFailed, Unavailable
 from .fit import Fit
 from .forecast import Forecast, forecast, spent_usd, within
@@ -474,7 +475,7 @@ class Pipeline:
 
 def channel_key(tenant: Tenant, dataset_id: str | None) -> str:
     """The folder of a dataset that training reads."""
-    return tenant.prefix("datasets", str(dataset_id), "channel") + "/"
+    return folder(tenant, str(dataset_id), "channel") + "/"
 
 
 def search_key(tenant: Tenant, job: Job) -> str:
