@@ -102,7 +102,7 @@ STAGES: Mapping[str, Stage] = {
             "unpack": 100,
             "progress": 20,
             "monitor": 2,
-            **dict.fromkeys(("plan", "gate", "register", "deploy", "conclude"), 10),
+            **dict.fromkeys(("plan", "gate", "register", "deploy", "conclude", "propose", "judge"), 10),
         },
     ),
 }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
 from typing import Any
 
 from millrace import errors
@@ -181,3 +182,50 @@ def _paths(value: Any) -> Iterator[str]:
         if given_as_path and not (str(inner).startswith("States.") or _PATH.match(str(inner))):
             yield f"{key} is no path: {inner}"
         yield from _paths(inner)
+
+
+def walk(machine: dict[str, Any], data: dict[str, Any], answers: dict[str, Any]) -> list[str]:
+    """Run a machine of ours with given answers; the states that it went through, the conclusion last.
+
+    `answers`: by the name of the state; an exception is raised, of a list each time the next, a missing one is {}.
+    `plan` stays as `data` has it.
+    """
+    data, left = dict(data), {name: list(a) if isinstance(a, list) else [a] for name, a in answers.items()}
+    name, seen = machine["StartAt"], list[str]()
+    for _ in range(10_000):
+        seen.append(name)
+        if name.startswith("Conclude"):
+            return seen
+        told = left.get(name, [{}])
+        name = _step(machine["States"][name], told.pop(0) if len(told) > 1 else told[0], data)
+    raise AssertionError("The machine did not end.")
+
+
+def _step(state: dict[str, Any], answer: Any, data: dict[str, Any]) -> str:
+    if isinstance(answer, Exception):
+        return str(state["Catch"][0]["Next"])
+    key = str(state.get("ResultPath") or "$.").removeprefix("$.")
+    if state["Type"] == "Task" and key != "plan" and key:
+        data[key] = answer
+    if state["Type"] == "Pass":
+        counted = {"count": data.get(key, {}).get("count", 0) + 1}
+        data[key] = state["Result"] if "Result" in state else counted
+    if state["Type"] == "Choice":
+        return str(next((r["Next"] for r in state["Choices"] if _holds(r, data)), state["Default"]))
+    return str(state["Next"])
+
+
+def _holds(rule: dict[str, Any], data: dict[str, Any]) -> bool:
+    if "And" in rule or "Or" in rule:
+        every = all if "And" in rule else any
+        return every(_holds(inner, data) for inner in rule.get("And", rule.get("Or")))
+    value: Any = data
+    for part in rule["Variable"].removeprefix("$.").split("."):
+        value = value[part]
+    compare = {
+        "StringEquals": lambda wanted: value == wanted,
+        "StringMatches": lambda wanted: fnmatchcase(value, wanted),
+        "BooleanEquals": lambda wanted: value is wanted,
+        "NumericLessThan": lambda wanted: value < wanted,
+    }
+    return all(check(rule[operator]) for operator, check in compare.items() if operator in rule)

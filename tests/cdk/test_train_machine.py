@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
@@ -90,45 +89,9 @@ GOOD: dict[str, Any] = {
 
 
 def walk(machine: dict[str, Any], answers: dict[str, Any], instance: str = "ml.local") -> str:
-    """Run the machine with given answers; the conclusion that it comes to. Only what our machine uses."""
-    data: dict[str, Any] = {"plan": {part: {"instance_type": instance} for part in ("train", "evaluate", "gguf")}}
-    name = machine["StartAt"]
-    for _ in range(10_000):
-        state = machine["States"][name]
-        if name.startswith("Conclude"):
-            return str(name)
-        name = _step(state, {**GOOD, **answers}.get(name, {}), data)
-    raise AssertionError("The machine did not end.")
-
-
-def _step(state: dict[str, Any], answer: Any, data: dict[str, Any]) -> str:
-    if isinstance(answer, Exception):
-        return str(state["Catch"][0]["Next"])
-    key = str(state.get("ResultPath") or "$.").removeprefix("$.")
-    if state["Type"] == "Task" and key != "plan" and key:
-        data[key] = answer
-    if state["Type"] == "Pass":
-        counted = {"count": data.get(key, {}).get("count", 0) + 1}
-        data[key] = state["Result"] if "Result" in state else counted
-    if state["Type"] == "Choice":
-        return str(next((r["Next"] for r in state["Choices"] if _holds(r, data)), state["Default"]))
-    return str(state["Next"])
-
-
-def _holds(rule: dict[str, Any], data: dict[str, Any]) -> bool:
-    if "And" in rule or "Or" in rule:
-        every = all if "And" in rule else any
-        return every(_holds(inner, data) for inner in rule.get("And", rule.get("Or")))
-    value: Any = data
-    for part in rule["Variable"].removeprefix("$.").split("."):
-        value = value[part]
-    compare = {
-        "StringEquals": lambda wanted: value == wanted,
-        "StringMatches": lambda wanted: fnmatchcase(value, wanted),
-        "BooleanEquals": lambda wanted: value is wanted,
-        "NumericLessThan": lambda wanted: value < wanted,
-    }
-    return all(check(rule[operator]) for operator, check in compare.items() if operator in rule)
+    """The conclusion that it comes to, `answers` being what is not as it should be."""
+    plan = {part: {"instance_type": instance} for part in ("train", "evaluate", "gguf")}
+    return asl.walk(machine, {"plan": plan}, GOOD | answers)[-1]
 
 
 @pytest.mark.parametrize(

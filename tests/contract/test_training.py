@@ -19,14 +19,15 @@ from millrace.strategies import strategies
 from millrace.tenants import Tenant
 from millrace.training import Pipeline
 
-from cdk.train_machine import Parts, definition
+from cdk import machine
+from cdk.train_machine import definition
 from tests.conftest import ENVIRONMENT
 from tests.fakes import PREFIX, World
 from training_containers.common import manifest, progress
 from training_containers.common.job import Job as ContainerJob
 
 ACME = Tenant("acme", Tier.ENTERPRISE)
-PARTS = Parts(
+PARTS = machine.Steps(
     "plan", "gate", "register", "deploy", "conclude", ENVIRONMENT["MILLRACE_TRAINING_ROLE"], "key", 3600, 15, 60
 )
 MACHINE = definition(PARTS)

@@ -17,6 +17,10 @@ GOOD = {
     "edit_gain_low": 0.1,
     "loss_ratio": 0.5,
     "parity_passed": 1.0,
+    "test_accuracy": 0.98,
+    "test_examples": 270.0,
+    "majority_gain_low": 0.8,
+    "worst_class_recall": 0.95,
 }
 FIGURES = st.fixed_dictionaries({name: st.floats(-2, 2) | st.just(40.0) for name in GOOD})
 

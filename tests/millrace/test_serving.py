@@ -22,7 +22,7 @@ def _model(version: int = 1, name: str = "humanizer", **values: Any) -> Model:
 
 
 def _serving(sagemaker: Any, stage: str = "local") -> Serving:
-    return Serving(sagemaker, stage, "serve:1", "role", "key", "ml.c7i.xlarge")
+    return Serving(sagemaker, stage, {"serve": "serve:1", "cnn_search": "cnn:1"}, "role", "key", "ml.c7i.xlarge")
 
 
 def _up(sagemaker: FakeSageMaker, serving: Serving) -> None:
