@@ -71,14 +71,18 @@ def methods() -> dict[str, str]:
     } | {"put_events": "events:PutEvents"}  # EventBridge's other calls have names of SageMaker's
 
 
+BY_HAND = ("shared/millrace/executors/", "shared/millrace/cli/")
+"""Runs on a person's machine, with that person's own rights."""
+
+
 def called() -> dict[str, str]:
-    """IAM action -> a place in our code that needs it."""
+    """IAM action -> a place in the functions' code that needs it."""
     known = methods()
     return {
         action: place
         for path in [*ROOT.glob("shared/millrace/**/*.py"), *ROOT.glob("functions/**/*.py")]
         for name, place in _attributes(path)
-        if name in known
+        if name in known and not place.startswith(BY_HAND)
         for action in NAMED_OTHERWISE.get(known[name], {known[name]})
     }
 
