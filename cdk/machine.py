@@ -91,25 +91,24 @@ def gate(name: str, subject: str, parts: Steps, *, then: str) -> dict[str, State
 
 def deployment(parts: Steps, *, then: str) -> dict[str, State]:
     """Start it, then look again and again, a counted number of times."""
-    status, polls = "$.deployment.status", "$.polls.count"
-    more = {"Variable": polls, "NumericLessThan": parts.deploy_polls, "Next": "WaitForDeployment"}
+    status = "$.deployment.status"
     return {
         "Deploy": call(parts.deploy, {"action": "start"}, then="CountFromZero"),
-        "CountFromZero": _set("$.polls", {"count": 0}, then="WaitForDeployment"),
+        "CountFromZero": from_zero("$.polls", then="WaitForDeployment"),
         "WaitForDeployment": {"Type": "Wait", "Seconds": parts.deploy_poll_s, "Next": "CountDeployment"},
-        "CountDeployment": {
-            "Type": "Pass",
-            "Parameters": {"count.$": f"States.MathAdd({polls}, 1)"},
-            "ResultPath": "$.polls",
-            "Next": "CheckDeployment",
-        },
+        "CountDeployment": one_more("$.polls", then="CheckDeployment"),
         "CheckDeployment": call(
             parts.deploy, {"action": "check"}, then="Deployed", result="$.deployment", keep=("status",)
         ),
         "Deployed": choose(
             [
                 equals(status, "in_service", then),
-                {"And": [{"Variable": status, "StringEquals": "creating"}, _bare(more)], "Next": more["Next"]},
+                while_fewer(
+                    "$.polls",
+                    parts.deploy_polls,
+                    {"Variable": status, "StringEquals": "creating"},
+                    then="WaitForDeployment",
+                ),
             ],
             "DeploymentFailed",
         ),
@@ -146,5 +145,16 @@ def _wrong(error: str, cause: str) -> State:
     return _set("$.error", {"Error": error, "Cause": cause}, then=FAILED)
 
 
-def _bare(rule: State) -> State:
-    return {name: value for name, value in rule.items() if name != "Next"}
+def from_zero(counter: str, *, then: str) -> State:
+    """A counter: no circle goes round for ever."""
+    return _set(counter, {"count": 0}, then=then)
+
+
+def one_more(counter: str, *, then: str) -> State:
+    parameters = {"count.$": f"States.MathAdd({counter}.count, 1)"}
+    return {"Type": "Pass", "Parameters": parameters, "ResultPath": counter, "Next": then}
+
+
+def while_fewer(counter: str, limit: int, rule: State, *, then: str) -> State:
+    """Round again, where the rule holds and the counter has room."""
+    return {"And": [rule, {"Variable": f"{counter}.count", "NumericLessThan": limit}], "Next": then}

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .machine import Steps, call, conclusions, deployment, gate, job
+from .machine import Steps, call, conclusions, deployment, from_zero, gate, job, one_more, while_fewer
 from .states import State, choose, equals
 
 
@@ -27,13 +27,16 @@ class Parts(Steps):
 
 def definition(parts: Parts) -> dict[str, Any]:
     seen = {"round.$": "$.round.number"}
+    again = {"Variable": "$.judged.again", "BooleanEquals": True}
     states: dict[str, State] = {
         "Plan": call(parts.plan, {}, then="Kind", result="$.plan", keep=("kind", "train", "model")),
-        "Kind": choose([equals("$.plan.kind", "search", "Propose")], "TrainDisk"),
+        "Kind": choose([equals("$.plan.kind", "search", "RoundsFromZero")], "TrainDisk"),
+        "RoundsFromZero": from_zero("$.rounds", then="Propose"),
         "Propose": call(parts.propose, {}, then="TrialsDisk", result="$.round", keep=("trials", "number")),
         **job("Trials", "$.round.trials", "$.trials", parts, then="Judge"),
-        "Judge": call(parts.judge, seen, then="Judged", result="$.judged", keep=("again",)),
-        "Judged": choose([equals("$.judged.again", True, "Propose")], "TrainDisk"),
+        "Judge": call(parts.judge, seen, then="CountRound", result="$.judged", keep=("again",)),
+        "CountRound": one_more("$.rounds", then="Judged"),
+        "Judged": choose([while_fewer("$.rounds", parts.max_rounds, again, then="Propose")], "TrainDisk"),
         **job("Train", "$.plan.train", "$.train", parts, then="Gate"),
         **gate("Gate", "cnn", parts, then="Register"),
         "Register": call(parts.register, {}, then="Deploy"),

@@ -30,7 +30,8 @@ SETTINGS = {
     "monitor": settings.Monitor,
     "unpack": settings.Unpack,
     "progress": settings.Training,
-    **dict.fromkeys(("plan", "gate", "register", "deploy", "conclude"), settings.Steps),
+    **dict.fromkeys(("plan", "gate", "register", "deploy", "conclude", "judge"), settings.Steps),
+    "propose": settings.Propose,
 }
 
 

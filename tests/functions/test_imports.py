@@ -27,6 +27,8 @@ CEILINGS = {
     "functions.steps.register": 620,
     "functions.steps.deploy": 620,
     "functions.steps.conclude": 640,
+    "functions.steps.judge": 640,
+    "functions.propose.handler": 900,
 }
 """Modules at most, a tenth to a fifth over what there are."""
 
