@@ -47,7 +47,10 @@ class Kind:
 GATEWAY = Kind(
     "gateway",
     (("shared/millrace", "millrace"), ("functions", "functions")),
-    excluded=tuple(f"functions/{name}" for name in ("authorize", "ingest", "monitor", "progress", "steps", "unpack")),
+    excluded=tuple(
+        f"functions/{name}"
+        for name in ("authorize", "export", "index", "ingest", "monitor", "progress", "steps", "unpack")
+    ),
 )
 FUNCTIONS = Kind(
     "functions",

@@ -55,7 +55,7 @@ def explain(stack: Millrace) -> None:
     for function in stack.functions.made.values():
         _acknowledge(function, _of_function(stack, function.dead_letter_queue is not None))
     answering = (stack.gateway, stack.streaming, stack.humanizing)
-    working = (stack.ingestion, stack.training, stack.datasets, stack.monitoring, stack.serving)
+    working = (stack.ingestion, stack.curation, stack.training, stack.datasets, stack.monitoring, stack.serving)
     for scope in (*answering, *working):
         _acknowledge(scope, [(f"AwsSolutions-IAM5[Resource::{name}]", why) for name, why in _wildcards(stack)])
 

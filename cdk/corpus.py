@@ -126,6 +126,7 @@ class Corpus(Construct):
             ],
             billing=aws_dynamodb.Billing.on_demand(),
             time_to_live_attribute="expires_at",
+            dynamo_stream=aws_dynamodb.StreamViewType.NEW_IMAGE,
             point_in_time_recovery_specification=aws_dynamodb.PointInTimeRecoverySpecification(
                 point_in_time_recovery_enabled=True
             ),

@@ -23,6 +23,7 @@ from aws_cdk import (
 Template = Mapping[str, Any]
 
 ANY_RESOURCE = {
+    "dynamodb:ListStreams",
     "ecr:GetAuthorizationToken",
     "xray:PutTelemetryRecords",
     "xray:PutTraceSegments",

@@ -13,6 +13,7 @@ from millrace.contract import DROP_PREFIX, TENANTS_PREFIX
 
 from .code import Functions
 from .corpus import Corpus
+from .curation import Curation
 from .datasets import Datasets
 from .datasets import machine_arn as unpack_machine_arn
 from .gateway import Gateway
@@ -62,6 +63,7 @@ class Millrace(Stack):
         self.gateway = Gateway(self, "Gateway", self.functions, stage, self._of_gateway(), self._of_storage())
         self.streaming = Streaming(self, "Streaming", self.functions, self._of_gateway())
         self.ingestion = Ingestion(self, "Ingestion", self.functions, stage, self.corpus, self._of_ingest)
+        self.curation = Curation(self, "Curation", self.functions, stage, self.corpus, self._of_storage())
         self.training = Training(
             self, "Training", self.functions, stage, self._of_steps(), self._of_propose(), self.serving.role
         )
@@ -177,8 +179,9 @@ class Millrace(Stack):
         _may(self.gateway.authorizer, READ_ITEMS, table)
         _may(self.monitoring.progress, READ_ITEMS + WRITE_ITEMS, table)
         stream, rewrite = self.streaming.function, self.humanizing.function
+        curation = (self.curation.index, self.curation.export)
         answering = (self.gateway.function, stream, rewrite)
-        workers = (self.datasets.function, self.ingestion.function, *steps.values())
+        workers = (self.datasets.function, self.ingestion.function, *curation, *steps.values())
         for function in (*answering, self.monitoring.monitor, *workers):
             _may(function, READ_ITEMS + WRITE_ITEMS, table)
             _may(function, READ_OBJECTS + WRITE_OBJECTS, [tenants])
@@ -186,6 +189,11 @@ class Millrace(Stack):
             _may(function, ["s3:ListBucket"], [corpus.data.bucket_arn])
         # Rows by the batch: the one write in batches that is refused where a key is taken is PartiQL's.
         _may(self.ingestion.function, ["dynamodb:PartiQLInsert", "dynamodb:BatchGetItem"], [corpus.table.table_arn])
+        changes = [str(corpus.table.table_stream_arn)]
+        for function in curation:
+            _may(function, ["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"], changes)
+            _may(function, ["dynamodb:ListStreams"], ["*"])
+            _may(function, ["sqs:SendMessage"], [self.functions.failed_events.queue_arn])
         _may(self.ingestion.function, READ_OBJECTS, [corpus.drops.arn_for_objects(f"{DROP_PREFIX}*")])
         _may(self.ingestion.function, ["s3:ListBucket"], [corpus.drops.bucket_arn])
         secrets = [self.provider_keys.secret_arn, self.cursor_key.secret_arn]

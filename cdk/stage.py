@@ -98,6 +98,8 @@ STAGES: Mapping[str, Stage] = {
             "stream": 50,
             "authorize": 100,
             "ingest": 20,
+            "index": 20,
+            "export": 10,
             "rewrite": 10,
             "unpack": 100,
             "progress": 20,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from typing import TYPE_CHECKING
 
 from millrace import aws
 from millrace.admission import Admission, Limits
@@ -21,6 +22,7 @@ from millrace.events import Events
 from millrace.intake import Intake
 from millrace.joblog import JobLog
 from millrace.jobs import Jobs
+from millrace.policies import Collection
 from millrace.proposals import Ask
 from millrace.queues import Queue
 from millrace.registry import Registry
@@ -32,6 +34,13 @@ from millrace.settings import Training as TrainingSettings
 from millrace.table import Table
 from millrace.tenants import Tenant
 from millrace.training import Pipeline, Training
+
+if TYPE_CHECKING:
+    # Those who rate and compare texts load ten libraries: only the functions that do so import them.
+    from millrace.browsing import Browser
+    from millrace.erasure import Erasure
+    from millrace.exports import Exports
+    from millrace.indexing import Index
 
 
 @cache
@@ -66,8 +75,36 @@ def admission(settings: TrainingSettings) -> Admission:
     return Admission(jobs(settings), Limits(settings.max_jobs))
 
 
+def browser(settings: Storage) -> Browser:
+    from millrace.browsing import Browser
+
+    return Browser(corpus(settings))
+
+
+def exports(settings: Storage) -> Exports:
+    from millrace.exports import Exports
+
+    return Exports(table(settings), store(settings), browser(settings))
+
+
+def index(settings: Storage) -> Index:
+    from millrace.indexing import Index
+
+    return Index(table(settings))
+
+
+def erasure(settings: TrainingSettings) -> Erasure:
+    from millrace.erasure import Erasure
+
+    return Erasure(corpus(settings), jobs(settings))
+
+
 def training(settings: TrainingSettings) -> Training:
     return Training(corpus(settings), jobs(settings), settings.max_jobs, settings.instance_type)
+
+
+def collection(settings: TrainingSettings) -> Collection:
+    return Collection(table(settings), training(settings), settings.train_threshold)
 
 
 def registry(settings: Storage) -> Registry:

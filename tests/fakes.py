@@ -137,7 +137,9 @@ class FakeDynamo:
         with self._lock:
             rows = [i for i in self.items.values() if i.get(names[0], {}).get("S") == owner]
         if "BETWEEN" in arguments.get("KeyConditionExpression", ""):
-            rows = [row for row in rows if first <= row["sk"]["S"] <= last]
+            rows = [row for row in rows if first <= row[names[1]]["S"] <= last]
+        if ":before" in ExpressionAttributeValues:
+            rows = [row for row in rows if row[names[1]]["S"] < ExpressionAttributeValues[":before"]["S"]]
 
         def place(item: Raw) -> tuple[str, ...]:
             return tuple(item[name]["S"] for name in names)
@@ -209,6 +211,7 @@ class FakeS3:
 
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str], list[tuple[str, bytes]]] = {}
+        self.uploads: dict[str, dict[int, bytes]] = {}
         self._lock = threading.Lock()
 
     def put_object(self, *, Bucket: str, Key: str, Body: bytes, **_: Any) -> Raw:
@@ -228,6 +231,25 @@ class FakeS3:
             raise client_error("InvalidRange", 416)
         told = f"bytes {first}-{int(first) + len(part) - 1}/{len(body)}"
         return {"ContentLength": len(part), "ContentRange": told, "Body": _Body(part)}
+
+    def delete_object(self, *, Bucket: str, Key: str) -> Raw:
+        with self._lock:
+            self.objects.pop((Bucket, Key), None)
+        return {}
+
+    def create_multipart_upload(self, *, Bucket: str, Key: str, **_: Any) -> Raw:
+        with self._lock:
+            self.uploads[id := f"u{len(self.uploads)}"] = {}
+        return {"UploadId": id}
+
+    def upload_part(self, *, UploadId: str, PartNumber: int, Body: bytes, **_: Any) -> Raw:
+        self.uploads[UploadId][PartNumber] = bytes(Body)
+        return {"ETag": f"e{PartNumber}"}
+
+    def complete_multipart_upload(self, *, Bucket: str, Key: str, UploadId: str, MultipartUpload: Raw) -> Raw:
+        parts = self.uploads.pop(UploadId)
+        body = b"".join(parts[part["PartNumber"]] for part in MultipartUpload["Parts"])
+        return self.put_object(Bucket=Bucket, Key=Key, Body=body)
 
     def head_object(self, *, Bucket: str, Key: str) -> Raw:
         return {"ContentLength": len(self._find(Bucket, Key, ""))}

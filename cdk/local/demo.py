@@ -245,11 +245,11 @@ def _deployed(run: Run, api: Api, job: dict[str, Any], record: dict[str, Any]) -
 
 
 def _contains(twin: Twin, bucket: str, job: dict[str, Any], edit_id: str, record: dict[str, Any]) -> None:
-    key = f"tenants/demo/snapshots/{job['snapshot_id']}/manifest.json"
-    manifest = json.loads(client(twin, "s3").get_object(Bucket=bucket, Key=key)["Body"].read())
-    if edit_id not in manifest["data_points"]:
+    key = f"tenants/demo/snapshots/{job['snapshot_id']}/ids.txt"
+    ids = client(twin, "s3").get_object(Bucket=bucket, Key=key)["Body"].read().decode().split()
+    if edit_id not in ids:
         raise DemoFailed(f"The correction {edit_id} is not in snapshot {job['snapshot_id']}.")
-    record |= {"snapshot_id": job["snapshot_id"], "data_points": len(manifest["data_points"]), "holds_edit": edit_id}
+    record |= {"snapshot_id": job["snapshot_id"], "data_points": len(ids), "holds_edit": edit_id}
 
 
 def _compare(run: Run, api: Api, model: dict[str, Any], texts: list[str], record: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from functions.gateway.routers import (
     humanize,
     models,
     openai,
+    policies,
     replays,
     rewrites,
     routing_state,
@@ -41,6 +42,7 @@ for router in (
     voices,
     feedback,
     training_data,
+    policies,
     training_jobs,
     available,  # before models, whose {id} would take its name
     models,

@@ -17,7 +17,6 @@ from millrace.access import Access
 from millrace.contract import DropState
 from millrace.errors import InvalidInput, MillraceError
 from millrace.intake import LEASE_S, Dropped
-from millrace.policies import training_policy
 from millrace.settings import Ingest
 from millrace.tenants import Tenant, of_drop_key
 
@@ -77,8 +76,7 @@ def _collect(tenant: Tenant, dropped: Dropped, record: SQSRecord, event: dict[st
     if report is not None:
         logger.info("drop collected", drop_id=dropped.id, accepted=report.accepted, rejected=report.rejected)
     tenant = Access(parts.table(settings)).known(tenant)
-    policy = training_policy(parts.table(settings), tenant, settings.train_threshold)
-    job = parts.training(settings).begin_if_due(tenant, policy.threshold, policy.strategy)
+    job = parts.collection(settings).on_new(tenant)
     if job is not None:
         logger.info("training begun by policy", job_id=job.id)
 

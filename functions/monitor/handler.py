@@ -1,6 +1,7 @@
 """Every minute: jobs and datasets that nobody works on are started, started again, or ended; who waits gets a place.
 
-The catalogue that everybody begins with is put there after each deployment, and the ends of its models are told hourly.
+Schedules that are due begin their training. The catalogue that everybody begins with is put there after each
+deployment, and the ends of its models are told hourly.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from millrace import clock
 from millrace.clock import stamp
 from millrace.contract import Tier
 from millrace.errors import MillraceError
@@ -31,6 +33,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
         _sweep(done, item, "dataset_id", lambda tenant, id: datasets.sweep_one(tenant, id, stamp()))
     if admitted := parts.admission(settings).admit():
         logger.info("admitted", job_ids=admitted)
+    for tenant_id, begun in _on_time().items():
+        logger.info("schedule fired", tenant=tenant_id, job_id=begun)
     models.tend(parts.table(settings), stamp()[:13])
     return done
 
@@ -45,3 +49,12 @@ def _sweep(done: dict[str, int], item: dict[str, Any], name: str, sweep: Callabl
     if deed != "left":
         logger.info("swept", deed=deed, **{name: item[name]})
     done[deed] = done.get(deed, 0) + 1
+
+
+def _on_time() -> dict[str, str | None]:
+    """Trainings that are due by the tenants' schedules; what fails is due again in a minute."""
+    try:
+        return parts.collection(settings).on_time(clock.now())
+    except MillraceError as error:
+        logger.warning("schedules were not looked at", reason=str(error))
+        return {}

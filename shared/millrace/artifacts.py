@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,15 @@ if TYPE_CHECKING:
 
 READ_LIMIT_BYTES = 32 * 1024 * 1024
 """What a function reads whole into memory at most."""
+
+
+PART_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Written:
+    sha256: str
+    size_bytes: int
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,32 @@ class Store:
                 ChecksumSHA256=base64.b64encode(digest.digest()).decode(),
             )
         return digest.hexdigest()
+
+    def write(self, key: str, chunks: Iterable[bytes], content_type: str = "application/octet-stream") -> Written:
+        """Write one object of any length as its bytes come, PART_BYTES of it in memory."""
+        digest, held, upload, size = hashlib.sha256(), bytearray(), None, 0
+        for chunk in chunks:
+            digest.update(chunk)
+            size += len(chunk)
+            held += chunk
+            if len(held) >= PART_BYTES:
+                upload = upload or _Upload(self, key, content_type)
+                upload.add(bytes(held))
+                held = bytearray()
+        if upload is None:
+            return Written(self.put(key, bytes(held), content_type), size)
+        upload.end(bytes(held))
+        return Written(digest.hexdigest(), size)
+
+    def part(self, key: str, first: int, end: int) -> bytes:
+        """Bytes `first` to before `end` of one object."""
+        with aws.mapped(f"Reading {key}"):
+            return self.client.get_object(Bucket=self.bucket, Key=key, Range=f"bytes={first}-{end - 1}")["Body"].read()
+
+    def delete(self, key: str) -> None:
+        """What is not there is deleted already. Earlier versions go by the bucket's rule."""
+        with aws.mapped(f"Deleting {key}"):
+            self.client.delete_object(Bucket=self.bucket, Key=key)
 
     def put_json(self, key: str, value: Any) -> str:
         return self.put(key, orjson.dumps(value, option=orjson.OPT_INDENT_2), "application/json")
@@ -85,6 +121,32 @@ class Store:
 
     def uri(self, key: str) -> str:
         return f"s3://{self.bucket}/{key}"
+
+
+class _Upload:
+    """A multipart upload; S3 throws away what is not ended, by the bucket's rule."""
+
+    def __init__(self, store: Store, key: str, content_type: str) -> None:
+        self._store, self._key = store, key
+        self._etags: list[str] = []
+        with aws.mapped(f"Writing {key}"):
+            begun = store.client.create_multipart_upload(Bucket=store.bucket, Key=key, ContentType=content_type)
+        self._id = begun["UploadId"]
+
+    def add(self, body: bytes) -> None:
+        number = len(self._etags) + 1
+        with aws.mapped(f"Writing part {number} of {self._key}"):
+            where: Any = {"Bucket": self._store.bucket, "Key": self._key, "UploadId": self._id}
+            answer = self._store.client.upload_part(**where, PartNumber=number, Body=body)
+        self._etags.append(answer["ETag"])
+
+    def end(self, body: bytes) -> None:
+        if body:
+            self.add(body)
+        parts: Any = {"Parts": [{"PartNumber": n, "ETag": etag} for n, etag in enumerate(self._etags, 1)]}
+        with aws.mapped(f"Writing {self._key}"):
+            where: Any = {"Bucket": self._store.bucket, "Key": self._key, "UploadId": self._id}
+            self._store.client.complete_multipart_upload(**where, MultipartUpload=parts)
 
 
 def key_of(uri: str) -> str:

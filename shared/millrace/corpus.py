@@ -6,27 +6,31 @@ conclusion. `trained` is the count at which the last training began.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from .artifacts import Store
 from .clock import fresh_id
-from .datapoints import SPLITS, DataPoint, Split, split_of
+from .datapoints import DataPoint, Origin
 from .datapolicy import Policies
 from .errors import Conflict, NotFound
 from .table import INSERTS, Item, Table, Write
 from .tenants import Kind, Tenant
 
+if TYPE_CHECKING:
+    from .snapshots import Snapshot, Snapshots
+
 INLINE_BYTES = 8 * 1024
-"""A longer text lives in S3 under its hash."""
+"""A longer text lives in S3 under its data point's id, and is checked against its hash."""
 COUNTS = "counts"
 _WRITERS = 16
+_TRIES = 8
+_NAMES = (*DataPoint.__dataclass_fields__, "body_key", "body_sha256")
 _BODY = ("source", "target", "rejected", "context")
 """What of a point's item is text, and lies in S3 where that is long."""
 
@@ -34,21 +38,13 @@ _BODY = ("source", "target", "rejected", "context")
 @dataclass(frozen=True)
 class Counts:
     usable: int
+    """All that ever were: what is deleted later was usable once."""
     trained: int
+    removed: int = 0
 
     @property
     def fresh(self) -> int:
         return self.usable - self.trained
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """An immutable set of data points, named by its content."""
-
-    id: str
-    rows: dict[Split, int]
-    keys: dict[Split, str]
-    """S3 prefix of each split's channel; it holds one data.jsonl."""
 
 
 @dataclass(frozen=True)
@@ -85,29 +81,56 @@ class Corpus:
         item = self.table.get(tenant.pk(Kind.DATA_POINT, id), "body")
         if item is None:
             raise NotFound(f"There is no data point {id}.")
-        return self._read(item)
+        return self.read(item)
+
+    def get_all(self, tenant: Tenant, ids: Sequence[str]) -> dict[str, DataPoint]:
+        """By id, up to 100; those that are not there are not in it."""
+        found = self.table.get_all([(tenant.pk(Kind.DATA_POINT, id), "body") for id in dict.fromkeys(ids)], _NAMES)
+        return {item["id"]: self.read(item) for item in found.values()}
 
     def page(self, tenant: Tenant, limit: int, cursor: str | None) -> tuple[list[DataPoint], str | None]:
         items, following = self.table.page(tenant.pk(Kind.DATA_POINT), limit, cursor)
-        return [self._read(item) for item in items], following
+        return [self.read(item) for item in items], following
 
     def counts(self, tenant: Tenant) -> Counts:
         item = self.table.get(tenant.pk(Kind.DATA_POINT), COUNTS) or {}
-        return Counts(usable=item.get("usable", 0), trained=item.get("trained", 0))
+        return Counts(item.get("usable", 0), item.get("trained", 0), item.get("removed", 0))
 
-    def add_edit(self, tenant: Tenant, point: DataPoint, feedback: Write) -> bool:
-        """A corrected answer, its feedback item and the count, all or nothing. False where the pair stood already."""
+    def add_example(self, tenant: Tenant, point: DataPoint, said: Write, figures: Sequence[Write] = ()) -> bool:
+        """An example from somebody's feedback, what was said, the figures and the count, all or nothing.
+
+        False where the example stood already: then what was said is all that is new.
+        """
         item = self._item(tenant, point)
         put = Write("put", item.pop("pk"), item.pop("sk"), item, new=True)
+        counting = [] if point.origin is Origin.NEGATIVE else [self.counting(tenant, 1)]
         if self.table.get(put.pk, put.sk) is None:
             try:
-                self.table.transact([put, feedback, self.counting(tenant, 1)], op=fresh_id("edit-"))
+                self.table.transact([put, said, *counting, *figures], op=fresh_id("example-"))
                 return True
             except Conflict:
-                pass  # somebody else's pair, of the same two texts, was quicker
+                pass  # somebody else's, of the same texts, was quicker
         standing = self.table.get(put.pk, put.sk) or {}
-        self.table.update(feedback, op=fresh_id("feedback-"))
+        self.table.update(said, op=fresh_id("feedback-"))
         return bool(standing.get("origin_ref") == point.origin_ref)
+
+    def add_counted(self, tenant: Tenant, points: Sequence[DataPoint]) -> list[bool]:
+        """Up to 90 examples and their count in one transaction; for each whether it is new."""
+        unique = {point.id: point for point in points}
+        for _ in range(_TRIES):
+            standing = self.get_all(tenant, list(unique))
+            fresh = [point for id, point in unique.items() if id not in standing]
+            items = [self._item(tenant, point) for point in fresh]
+            puts = [Write("put", item["pk"], item["sk"], item, new=True) for item in items]
+            if not puts:
+                return [False] * len(points)
+            try:
+                self.table.transact([*puts, self.counting(tenant, len(puts))], op=fresh_id("add-"))
+            except Conflict:
+                continue  # somebody else brought one of them at this moment
+            new = {point.id for point in fresh}
+            return [point.id in new and unique[point.id] is point for point in points]
+        raise Conflict("The same examples are being added by others at once; ask again.")
 
     @staticmethod
     def counting(tenant: Tenant, amount: int) -> Write:
@@ -120,47 +143,18 @@ class Corpus:
         expect = {"trained": counts.trained or None}
         return Write("update", tenant.pk(Kind.DATA_POINT), COUNTS, {"trained": counts.usable or None}, expect=expect)
 
+    @property
+    def snapshots(self) -> Snapshots:
+        from .snapshots import Snapshots  # it rates and compares texts, which most who use a corpus never do
+
+        return Snapshots(self)
+
     def snapshot(self, tenant: Tenant, created_at: str) -> Snapshot:
-        """Everything usable now, split by content. The same data points give the same snapshot, written once."""
-        points = self._trainable(tenant)
-        parts: dict[Split, list[DataPoint]] = {split: [] for split in SPLITS}
-        for point in points:
-            parts[split_of(point.source)].append(point)
-        id = "sn" + hashlib.sha256("\n".join(point.id for point in points).encode()).hexdigest()[:20]
-        keys = {split: tenant.prefix("snapshots", id, split) + "/" for split in SPLITS}
-        hashes = {split: self.store.put(keys[split] + "data.jsonl", _jsonl(parts[split])) for split in SPLITS}
-        rows = {split: len(parts[split]) for split in SPLITS}
-        manifest = {"id": id, "rows": rows, "sha256": hashes, "data_points": [point.id for point in points]}
-        self.store.put_json(tenant.prefix("snapshots", id, "manifest.json"), manifest)
-        self.table.put_new(
-            {
-                "pk": tenant.pk(Kind.SNAPSHOT, id),
-                "sk": "body",
-                "list_pk": tenant.pk(Kind.SNAPSHOT),
-                "list_sk": f"{created_at}#{id}",
-                "id": id,
-                "rows": rows,
-                "sha256": hashes,
-                "created_at": created_at,
-            }
-        )
-        return Snapshot(id, rows, keys)
+        """Everything usable now. The same data points give the same snapshot, written once."""
+        return self.snapshots.take(tenant, created_at)
 
     def load_snapshot(self, tenant: Tenant, id: str) -> Snapshot:
-        item = self.table.get(tenant.pk(Kind.SNAPSHOT, id), "body")
-        if item is None:
-            raise NotFound(f"There is no snapshot {id}.")
-        return Snapshot(id, item["rows"], {split: tenant.prefix("snapshots", id, split) + "/" for split in SPLITS})
-
-    def _trainable(self, tenant: Tenant) -> list[DataPoint]:
-        """One pair a source, in id order: of several targets the latest edit, else the latest row, stands."""
-        best: dict[str, DataPoint] = {}
-        for item in self.table.all(tenant.pk(Kind.DATA_POINT)):
-            point = self._read(item)
-            other = best.get(point.source)
-            if point.origin.trains and (other is None or _rank(point) > _rank(other)):
-                best[point.source] = point
-        return sorted(best.values(), key=lambda point: point.id)
+        return self.snapshots.load(tenant, id)
 
     def _item(self, tenant: Tenant, point: DataPoint) -> Item:
         item = point.to_dict() | {
@@ -171,12 +165,12 @@ class Corpus:
         }
         raw = _body(point)
         if len(raw) > INLINE_BYTES:
-            digest = hashlib.sha256(raw).hexdigest()
-            self.store.put(tenant.prefix("bodies", digest), raw, "application/json")
-            item |= dict.fromkeys(_BODY) | {"body_key": tenant.prefix("bodies", digest), "body_sha256": digest}
+            key = tenant.prefix("bodies", point.id)
+            digest = self.store.put(key, raw, "application/json")
+            item |= dict.fromkeys(_BODY) | {"body_key": key, "body_sha256": digest}
         return item
 
-    def _read(self, item: dict[str, Any]) -> DataPoint:
+    def read(self, item: dict[str, Any]) -> DataPoint:
         if "body_key" in item:
             texts = orjson.loads(self.store.get(item["body_key"], item["body_sha256"]))
             item = item | dict(zip(_BODY, texts, strict=False))
@@ -189,14 +183,3 @@ def _body(point: DataPoint) -> bytes:
     if point.rejected is not None or point.context:
         texts += [point.rejected, [asdict(turn) for turn in point.context]]
     return orjson.dumps(texts)
-
-
-def _rank(point: DataPoint) -> tuple[bool, str, str]:
-    return (point.origin == "edit", point.created_at, point.id)
-
-
-def _jsonl(points: list[DataPoint]) -> bytes:
-    return b"".join(
-        orjson.dumps({"id": p.id, "source": p.source, "target": p.target}, option=orjson.OPT_APPEND_NEWLINE)
-        for p in points
-    )

@@ -37,6 +37,10 @@ class Origin(StrEnum):
     """Sent in as an example by a program."""
     EDIT = "edit"
     """Somebody's correction of an answer: the best there is."""
+    ACCEPTED = "accepted"
+    """An answer that somebody liked as it is."""
+    NEGATIVE = "negative"
+    """An answer that somebody rejected: what is not wanted."""
 
     @property
     def trains(self) -> bool:

@@ -243,17 +243,23 @@ class Table:
         return items
 
     def page(
-        self, list_pk: str, limit: int, cursor: str | None = None, wanted: Mapping[str, str] | None = None
+        self,
+        list_pk: str,
+        limit: int,
+        cursor: str | None = None,
+        wanted: Mapping[str, str] | None = None,
+        between: tuple[str, str] | None = None,
     ) -> tuple[list[Item], str | None]:
         """One page of a list, newest first, and the cursor of the next. `wanted`: values that the items must have.
+        `between`: least and greatest list_sk.
 
         A page of wanted items looks at up to MAX_LOOKED items and may be short, even empty, with a cursor.
         """
         if not wanted:
-            return self._one_page(list_pk, limit, cursor)
+            return self._one_page(list_pk, limit, cursor, between)
         found: list[Item] = []
         for _ in range(MAX_LOOKED // MAX_PAGE):
-            items, following = self._one_page(list_pk, MAX_PAGE, cursor)
+            items, following = self._one_page(list_pk, MAX_PAGE, cursor, between)
             for item in items:
                 if all(item.get(name) == value for name, value in wanted.items()):
                     found.append(item)
@@ -265,10 +271,12 @@ class Table:
             cursor = following
         return found, cursor
 
-    def _one_page(self, list_pk: str, limit: int, cursor: str | None) -> tuple[list[Item], str | None]:
+    def _one_page(
+        self, list_pk: str, limit: int, cursor: str | None, between: tuple[str, str] | None = None
+    ) -> tuple[list[Item], str | None]:
         start = {"ExclusiveStartKey": encode(_open_cursor(cursor, list_pk))} if cursor else {}
         try:
-            raw = self._page(list_pk, limit, start)
+            raw = self._page(list_pk, limit, start, between)
         except MillraceError as error:
             cause = error.__cause__
             if cursor and isinstance(cause, ClientError) and aws.code_of(cause) == "ValidationException":
@@ -277,17 +285,30 @@ class Table:
         last = raw.get("LastEvaluatedKey")
         return [decode(item) for item in raw["Items"]], _close_cursor(decode(last)) if last else None
 
-    def _page(self, list_pk: str, limit: int, start: Mapping[str, Any]) -> Any:
+    def _page(self, list_pk: str, limit: int, start: Mapping[str, Any], between: tuple[str, str] | None) -> Any:
+        ends = {":first": between[0], ":last": between[1]} if between else {}
         with aws.mapped(f"Listing {list_pk}"):
             return self.client.query(
                 TableName=self.name,
                 IndexName=INDEX,
-                KeyConditionExpression="list_pk = :pk",
-                ExpressionAttributeValues=encode({":pk": list_pk}),
+                KeyConditionExpression="list_pk = :pk" + (" AND list_sk BETWEEN :first AND :last" if between else ""),
+                ExpressionAttributeValues=encode({":pk": list_pk, **ends}),
                 ScanIndexForward=False,
                 Limit=max(1, min(limit, MAX_PAGE)),
                 **start,
             )
+
+    def newest(self, pk: str, limit: int, before: str | None = None) -> list[Item]:
+        """Items of one partition by falling sk, from under `before` on."""
+        with aws.mapped(f"Reading {pk}"):
+            raw = self.client.query(
+                TableName=self.name,
+                KeyConditionExpression="pk = :pk" + (" AND sk < :before" if before else ""),
+                ExpressionAttributeValues=encode({":pk": pk, ":before": before}),
+                ScanIndexForward=False,
+                Limit=limit,
+            )
+        return [decode(item) for item in raw["Items"]]
 
     def all(self, list_pk: str) -> list[Item]:
         """A whole list, newest first. For snapshots and tools, never for a request."""
@@ -419,6 +440,11 @@ _CURSOR = ("pk", "sk", "list_pk", "list_sk")
 _FOREIGN_CURSOR = "That cursor is not one of this list; begin again without it."
 
 
+def cursor_at(item: Item) -> str:
+    """The cursor of a list's page that begins after this item of it."""
+    return _close_cursor({name: item[name] for name in _CURSOR})
+
+
 def _close_cursor(key: Item) -> str:
     return base64.urlsafe_b64encode(json.dumps(key, sort_keys=True).encode()).decode().rstrip("=")
 
@@ -430,7 +456,7 @@ def _open_cursor(cursor: str, list_pk: str) -> Item:
         good = set(key) == set(_CURSOR) and all(isinstance(v, str) and v for v in key.values())
     except (ValueError, TypeError, AttributeError, RecursionError):
         good = False
-    if not good or key["list_pk"] != list_pk or not key["pk"].startswith(f"{list_pk}#"):
+    if not good or key["list_pk"] != list_pk or not key["pk"].startswith(f"{list_pk.partition('#')[0]}#"):
         raise InvalidInput(_FOREIGN_CURSOR)
     try:
         json.dumps(key, ensure_ascii=False).encode()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -17,7 +17,7 @@ from .admission import Admission, Limits, check_priority
 from .artifacts import Store, verify
 from .clock import now, stamp
 from .contract import MANIFEST, STRATEGY, JobState, Manifest, ModelState
-from .corpus import Corpus, Snapshot
+from .corpus import Corpus
 from .datapoints import Split
 from .datasets.dataset import folder
 from .errors import Conflict, Corrupt, Forbidden, InvalidInput, NotFound, TrainingFailed, Unavailable
@@ -32,6 +32,9 @@ from .strategies import MIN_TRAIN_PAIRS, Strategy, find, following, strategies
 from .table import Write
 from .tenants import Tenant
 from .training_budget import MONTHLY_USD, TrainingBudget
+
+if TYPE_CHECKING:
+    from .snapshots import Snapshot
 
 DEFAULT_MODEL_NAME = "humanizer"
 AUTO = "auto"
@@ -184,6 +187,8 @@ class Training:
         self, tenant: Tenant, job_id: str, asked: Wanted, snapshot: Snapshot | None
     ) -> tuple[Job, list[Write]]:
         """The job as it is first written, and its hold on the month's money."""
+        if snapshot is not None:
+            self.corpus.snapshots.link(tenant, snapshot.id, job_id)
         told, limit_s = self._costed(asked, self._rows(snapshot))
         at = now()
         limits = [limit for limit in (limit_s, asked.max_runtime_s) if limit is not None]

@@ -82,7 +82,7 @@ def test_the_threshold_begins_one_training_however_often_the_event_comes(embedde
 def test_below_the_threshold_nothing_begins_and_a_tenants_own_threshold_holds(
     embedded: dict[str, str], put: Put
 ) -> None:
-    from millrace.policies import TrainingPolicy, set_training_policy, training_policy
+    from millrace.policies import TrainingPolicy, set_training_policy
 
     from functions import parts
     from functions.ingest.handler import settings
@@ -90,7 +90,7 @@ def test_below_the_threshold_nothing_begins_and_a_tenants_own_threshold_holds(
     _ingest(put("drop/acme/a.csv", pairs(59)))
     assert _machine_has(embedded) == []
 
-    assert training_policy(parts.table(settings), ACME, 7) == TrainingPolicy(7)
+    assert parts.collection(settings).policy(ACME) == TrainingPolicy(60)
     set_training_policy(parts.table(settings), ACME, TrainingPolicy(61))
     _ingest(put("drop/acme/b.csv", pairs(60)))
     assert _machine_has(embedded) == []

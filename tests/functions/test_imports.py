@@ -19,6 +19,8 @@ CEILINGS = {
     "functions.authorize.handler": 650,
     "functions.rewrite.handler": 900,
     "functions.ingest.handler": 700,
+    "functions.index.handler": 700,
+    "functions.export.handler": 650,
     "functions.monitor.handler": 650,
     "functions.progress.handler": 680,
     "functions.unpack.handler": 650,

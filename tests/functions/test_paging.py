@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi.routing import APIRoute
 
-from tests.functions.conftest import Api, pairs
+from tests.functions.conftest import CONTEXT, Api, pairs
 
 Put = Callable[[str, bytes], dict[str, Any]]
 WHOLE = {"/api/models/available", "/api/strategies", "/{id}/attempts"}
@@ -45,8 +45,8 @@ def _routes(app: Any) -> list[APIRoute]:
 def test_a_cursor_holds_for_its_tenant_its_route_and_its_filters(api: Api, put: Put) -> None:
     from functions.ingest.handler import handler
 
-    handler(put("drop/acme/a.csv", pairs(5)), None)
-    handler(put("drop/acme/b.csv", pairs(6)), None)
+    handler(put("drop/acme/a.csv", pairs(5)), CONTEXT)
+    handler(put("drop/acme/b.csv", pairs(6)), CONTEXT)
     cursor = api("GET", "/api/training-data", query="limit=2").body["next"]
 
     assert api("GET", "/api/training-data", query=f"limit=3&cursor={cursor}").status == 200

@@ -167,10 +167,10 @@ def test_a_correction_is_a_data_point_linked_to_its_answer_and_counted_once() ->
     world = World()
     answer = _answer(world)
 
-    point = give(world.corpus, ACME, Feedback(answer.id, "We run 3 servers.", 5))
-    again = give(world.corpus, ACME, Feedback(answer.id, " We run 3 servers. "))
+    (point,) = give(world.corpus, ACME, Feedback(answer.id, "We run 3 servers.", 5)).points
+    (again,) = give(world.corpus, ACME, Feedback(answer.id, " We run 3 servers. ")).points
 
-    assert point and again and point.id == again.id
+    assert point.id == again.id
     assert (point.origin, point.origin_ref, point.model_id) == (Origin.EDIT, answer.id, "rules")
     assert world.corpus.counts(ACME).usable == 1
     state = world.table.get(ACME.pk(Kind.DATA_POINT, answer.id), "state") or {}
@@ -179,7 +179,7 @@ def test_a_correction_is_a_data_point_linked_to_its_answer_and_counted_once() ->
 
 def test_a_rating_trains_nothing() -> None:
     world = World()
-    assert give(world.corpus, ACME, Feedback(_answer(world).id, rating=1)) is None
+    assert give(world.corpus, ACME, Feedback(_answer(world).id, rating=1)).points == ()
     assert world.corpus.counts(ACME).usable == 0
 
 
@@ -238,12 +238,13 @@ def test_the_same_correction_by_many_at_once_is_one_data_point() -> None:
     assert world.corpus.counts(ACME).usable == 2
 
 
-def test_a_correction_and_a_row_of_the_same_two_texts_are_one_pair() -> None:
+def test_of_a_correction_and_a_row_of_the_same_two_texts_the_correction_trains() -> None:
     world = World()
     answer = _answer(world)
     world.corpus.add(ACME, _point(SOURCE, "We run 3 servers."))
 
     give(world.corpus, ACME, Feedback(answer.id, "We run 3 servers."))
 
-    assert world.corpus.counts(ACME).usable == 0  # the row's own drop counts it
-    assert len(_train(world)) == 1
+    assert world.corpus.counts(ACME).usable == 1  # the row's own drop counts it
+    (row,) = _train(world)
+    assert (row["target"], row["rejected"]) == ("We run 3 servers.", "We use 3 servers.")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
+from typing import Literal
 
 from fastapi import APIRouter
 from millrace.bandit import Observation
 from millrace.errors import MillraceError
-from millrace.feedback import Feedback, give
-from millrace.policies import training_policy
+from millrace.feedback import MAX_REASON, Feedback, give
 from millrace.tenants import Tenant
 from pydantic import BaseModel, Field
 
@@ -26,19 +26,26 @@ class Request(BaseModel):
     decision_id: str = Field(min_length=1, max_length=64, pattern="^[^#]+$")
     edited_text: str | None = None
     rating: int | None = Field(None, ge=1, le=5)
+    thumbs: Literal["up", "down"] | None = None
+    """Up: the answer becomes an example as it is."""
+    rejected: bool = False
+    """The answer becomes an example of what is not wanted."""
+    reason: str = Field("", max_length=MAX_REASON)
 
 
 class Response(BaseModel):
     decision_id: str
     data_point_id: str | None
-    """What the correction became; absent for a rating."""
+    """What the correction became, or the answer that was accepted or rejected; absent for a rating."""
+    data_point_ids: list[str]
+    edit_cost: float | None
+    """Of a correction: words that were changed, over the words there are."""
 
 
 def _train_if_due(caller: Tenant) -> None:
     """The correction is stored: whatever keeps the training from starting is not the caller's to hear."""
     try:
-        policy = training_policy(parts.table(settings), caller, settings.train_threshold)
-        job = parts.training(settings).begin_if_due(caller, policy.threshold, policy.strategy)
+        job = parts.collection(settings).on_new(caller)
     except MillraceError as error:
         logger.warning("training is due and could not begin", error=type(error).__name__, reason=str(error))
         return
@@ -54,11 +61,21 @@ def _learn(caller: Tenant, decision_id: str, rating: int) -> None:
         books().learning.observe(caller, seen)
 
 
-@router.post("/api/feedback", summary="Rate or correct an answer; a correction becomes training data")
+@router.post("/api/feedback", summary="Rate, accept, correct or reject an answer; training learns from each")
 def feedback(request: Request, caller: Editor) -> Response:
-    point = give(parts.corpus(settings), caller, Feedback(**request.model_dump()))
-    if request.rating is not None:
-        _learn(caller, request.decision_id, request.rating)
-    if point is not None:
+    learned = give(parts.corpus(settings), caller, Feedback(**request.model_dump()))
+    liked = request.rating or _AS_RATING.get(request.thumbs or "")
+    if liked:
+        _learn(caller, request.decision_id, liked)
+    if learned.points:
         _train_if_due(caller)
-    return Response(decision_id=request.decision_id, data_point_id=point.id if point else None)
+    ids = [point.id for point in learned.points]
+    return Response(
+        decision_id=request.decision_id,
+        data_point_id=ids[0] if ids else None,
+        data_point_ids=ids,
+        edit_cost=learned.edit_cost,
+    )
+
+
+_AS_RATING = {"up": 5, "down": 1}

@@ -1,0 +1,139 @@
+"""Forgetting data points, and telling what they had touched before. AWS: DynamoDB, S3.
+
+A deletion takes the body, its siblings, its search words and bands, and its share of the figures; no later snapshot
+holds the point. What was trained on it stays as it is and is named: every snapshot that holds it, every job on one of
+these, every model of such a job. An audit item keeps ids and names, and none of the text.
+
+The body goes first, in one transaction with the audit: a deletion that is repeated after a crash finishes the rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+
+from .browsing import Browser, Filters
+from .clock import fresh_id, stamp
+from .corpus import COUNTS, Corpus
+from .datapoints import DataPoint, Origin
+from .errors import Conflict, NotFound
+from .indexing import Index
+from .jobs import Jobs
+from .table import Item, Write
+from .tenants import Kind, Tenant
+
+PER_CALL = 25
+"""Data points that one call deletes at most."""
+_TRIES = 5
+
+
+@dataclass(frozen=True)
+class Touched:
+    """What had been made with data points that are gone."""
+
+    snapshots: list[str] = field(default_factory=list)
+    jobs: list[str] = field(default_factory=list)
+    models: list[str] = field(default_factory=list)
+    related: list[str] = field(default_factory=list)
+    """Data points that hold the same source: what feedback on an answer became, and the answer that it was on."""
+
+    def and_also(self, other: Touched) -> Touched:
+        return Touched(*(sorted({*a, *b}) for a, b in zip(asdict(self).values(), asdict(other).values(), strict=True)))
+
+
+@dataclass(frozen=True)
+class Deleted:
+    ids: list[str]
+    touched: Touched
+    next: str | None = None
+    """Where a deletion by filter goes on."""
+
+
+@dataclass(frozen=True)
+class Erasure:
+    corpus: Corpus
+    jobs: Jobs
+
+    def count(self, tenant: Tenant, filters: Filters, cursor: str | None) -> tuple[int, str | None]:
+        """How many points the filters meet in one bounded read, and where to go on counting."""
+        rows, following = Browser(self.corpus).page(tenant, filters, 1_000, cursor)
+        return len(rows), following
+
+    def delete_all(self, tenant: Tenant, filters: Filters, who: str, cursor: str | None) -> Deleted:
+        """PER_CALL points that the filters meet, and where to go on."""
+        rows, following = Browser(self.corpus).page(tenant, filters, PER_CALL, cursor)
+        touched = Touched()
+        for row in rows:
+            touched = touched.and_also(self.delete(tenant, row.point.id, who))
+        return Deleted([row.point.id for row in rows], touched, following)
+
+    def delete(self, tenant: Tenant, id: str, who: str) -> Touched:
+        """NotFound where there is no such point; one whose deletion stopped half way is finished."""
+        audit = self.corpus.table.get(tenant.pk(Kind.AUDIT, id), "deleted")
+        try:
+            point = self.corpus.get(tenant, id)
+        except NotFound:
+            if audit is None:
+                raise
+            self._forget_body(audit)
+            return Touched(*(audit[name] for name in Touched.__dataclass_fields__))
+        touched = self.touched(tenant, point)
+        Index(self.corpus.table).drop_words(tenant, point)
+        self._forget(tenant, point, touched, who)
+        return touched
+
+    def touched(self, tenant: Tenant, point: DataPoint) -> Touched:
+        snapshots = self.corpus.snapshots.holding(tenant, point.id, point.created_at)
+        jobs = sorted({job for id in snapshots for job in self.corpus.snapshots.jobs(tenant, id)})
+        models = [model for job in jobs if (model := self._model(tenant, job))]
+        return Touched(sorted(snapshots), jobs, sorted(models), self._related(tenant, point))
+
+    def _related(self, tenant: Tenant, point: DataPoint) -> list[str]:
+        if point.origin in (Origin.EDIT, Origin.ACCEPTED, Origin.NEGATIVE):
+            return [point.origin_ref]
+        state = self.corpus.table.get(tenant.pk(Kind.DATA_POINT, point.id), "state") or {}
+        return sorted(state[name] for name in ("edit_id", "accepted_id", "rejected_id") if state.get(name))
+
+    def _model(self, tenant: Tenant, job_id: str) -> str | None:
+        try:
+            return self.jobs.get(tenant, job_id).model_id
+        except NotFound:
+            return None  # a training that was asked for and never came to be
+
+    def _forget(self, tenant: Tenant, point: DataPoint, touched: Touched, who: str) -> None:
+        table, pk = self.corpus.table, tenant.pk(Kind.DATA_POINT, point.id)
+        at = stamp()
+        body = table.get(pk, "body") or {}
+        audit = {
+            **asdict(touched),
+            "body_key": body.get("body_key"),
+            "what": "data point deleted",
+            "data_point_id": point.id,
+            "origin": str(point.origin),
+            "who": who,
+            "at": at,
+            "list_pk": tenant.pk(Kind.AUDIT),
+            "list_sk": f"{at}#{point.id}",
+        }
+        counted = point.origin.trains and point.origin is not Origin.NEGATIVE
+        gone = [Write("update", tenant.pk(Kind.DATA_POINT), COUNTS, add={"removed": 1})] if counted else []
+        for _ in range(_TRIES):
+            writes = [
+                Write("delete", pk, "body", expect={"id": point.id}),
+                Write("delete", pk, "state"),
+                Write("put", tenant.pk(Kind.AUDIT, point.id), "deleted", audit),
+                *Index(table).forgetting(tenant, point),
+                *gone,
+            ]
+            try:
+                table.transact(writes, op=fresh_id("delete-"))
+            except Conflict:
+                if table.get(pk, "body") is not None:
+                    continue
+            self._forget_body(audit)  # also where somebody else deleted it at this moment
+            return
+        raise Conflict(f"Data point {point.id} is being changed by others at once; ask again.")
+
+    def _forget_body(self, audit: Item) -> None:
+        """The object of a long text, after the item that named it: the audit still does, should we not get so far."""
+        if audit.get("body_key"):
+            self.corpus.store.delete(audit["body_key"])

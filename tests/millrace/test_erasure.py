@@ -1,0 +1,144 @@
+"""What is deleted is gone from everything that comes later, and what it had touched is named."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+from millrace.browsing import Filters
+from millrace.datapoints import Origin
+from millrace.datapolicy import DataPolicy, set_data_policy
+from millrace.erasure import PER_CALL, Erasure, Touched
+from millrace.errors import MillraceError, NotFound
+from millrace.feedback import Feedback, give
+from millrace.indexing import Index, means
+from millrace.tenants import Kind
+
+from tests.fakes import FAULTS, Crash, Fault, Plan, World
+from tests.millrace.curated import ACME, OTHER, bring, every, pair
+
+
+def _erasure(world: World) -> Erasure:
+    return Erasure(world.corpus, world.jobs)
+
+
+def _trained(world: World, job_id: str) -> str:
+    job = world.training.begin(ACME, job_id)
+    snapshot_id = str(job.snapshot_id)
+    world.corpus.snapshots.link(ACME, snapshot_id, job.id)
+    return snapshot_id
+
+
+def _seeded(count: int = 80) -> World:
+    world = World()
+    set_data_policy(world.table, ACME, DataPolicy(min_quality=0))
+    bring(world, [pair(n) for n in range(count)])
+    return world
+
+
+def _held(world: World, snapshot_id: str) -> list[str]:
+    return world.store.get(ACME.prefix("snapshots", snapshot_id, "ids.txt")).decode().split()
+
+
+def test_a_deletion_names_every_snapshot_and_job_that_the_point_touched() -> None:
+    world = _seeded()
+    first = _trained(world, "j1")
+    later = pair(500)
+    bring(world, [later])
+    second = world.corpus.snapshot(ACME, "2027-01-02T00:00:00.000Z").id
+    world.corpus.snapshots.link(ACME, second, "jnever")
+    point = next(id for id in _held(world, first) if id in _held(world, second))
+
+    touched = _erasure(world).delete(ACME, point, "somebody")
+
+    assert touched == Touched(sorted([first, second]), ["j1", "jnever"], [])
+    third = world.corpus.snapshot(ACME, "2027-02-01T00:00:00.000Z").id
+    assert point not in _held(world, third) and point in _held(world, first)
+
+
+def test_nothing_of_the_text_is_left() -> None:
+    world = World()
+    long = replace(pair(3), id="dplong", source="zanzibar " * 2_000, target="quixotic target")
+    bring(world, [long, pair(1)])
+    assert any("bodies" in key for _, key in world.s3.objects)
+
+    _erasure(world).delete(ACME, "dplong", "somebody")
+
+    left = repr(world.s3.objects) + repr([item for key, item in world.dynamo.items.items() if "word#" not in key[0]])
+    assert "zanzibar" not in left and "quixotic" not in left
+    assert "dplong" not in repr([item for key, item in world.dynamo.items.items() if "audit" not in key[0]])
+    assert every(world, Filters(search="zanzibar")) == []
+    audit = world.table.get(ACME.pk(Kind.AUDIT, "dplong"), "deleted") or {}
+    assert (audit["who"], audit["origin"]) == ("somebody", "drop")
+
+
+@pytest.mark.parametrize("fault", [*FAULTS, "crash"])
+@pytest.mark.parametrize("number", range(1, 22, 2))
+def test_a_deletion_whose_calls_fail_is_finished_when_it_is_repeated(number: int, fault: Fault) -> None:
+    world = World()
+    long = replace(pair(3), id="dplong", source="zanzibar " * 2_000)
+    bring(world, [long, pair(1)])
+    try:
+        _erasure(world.through(Plan({number: fault}))).delete(ACME, "dplong", "somebody")
+    except (Crash, MillraceError):
+        pass
+
+    _erasure(world).delete(ACME, "dplong", "somebody")
+
+    figures = means(Index(world.table).figures(ACME)["all"])
+    assert (figures["count"], world.corpus.counts(ACME).removed) == (1, 1)
+    assert "zanzibar" not in repr(world.s3.objects)
+    assert [row.point.id for row in every(world, Filters())] == [pair(1).id]
+
+
+def test_many_who_delete_one_point_at_once_count_it_once() -> None:
+    world = _seeded(10)
+
+    def delete(_: int) -> None:
+        try:
+            _erasure(world).delete(ACME, pair(1).id, "somebody")
+        except NotFound:
+            pass
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(delete, range(6)))
+
+    assert world.corpus.counts(ACME).removed == 1
+    assert means(Index(world.table).figures(ACME)["all"])["count"] == 9
+
+
+def test_a_foreign_point_looks_like_a_missing_one() -> None:
+    world = _seeded(3)
+
+    for tenant, id in ((OTHER, pair(1).id), (ACME, "dpnever")):
+        with pytest.raises(NotFound, match=f"There is no data point {id}"):
+            _erasure(world).delete(tenant, id, "somebody")
+
+
+def test_a_deletion_by_filter_goes_on_until_nothing_is_left() -> None:
+    world = _seeded(90)
+    wanted = Filters(search="bakery")
+    count, following = _erasure(world).count(ACME, wanted, None)
+    assert (count, following) == (9, None)
+
+    gone, cursor = [], None
+    while True:
+        done = _erasure(world).delete_all(ACME, Filters(source="dr1"), "somebody", cursor)
+        assert len(done.ids) <= PER_CALL
+        gone += done.ids
+        cursor = done.next
+        if cursor is None:
+            break
+
+    assert len(gone) == len(set(gone)) == 90 and every(world, Filters()) == []
+
+
+def test_what_holds_the_same_text_is_named() -> None:
+    world = World()
+    answer = pair(1, Origin.ANSWER)
+    world.corpus.capture(ACME, answer)
+    (edit,) = give(world.corpus, ACME, Feedback(answer.id, "Plainly put.")).points
+
+    assert _erasure(world).delete(ACME, answer.id, "somebody").related == [edit.id]
+    assert _erasure(world).delete(ACME, edit.id, "somebody").related == [answer.id]
