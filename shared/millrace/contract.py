@@ -102,7 +102,7 @@ MANIFEST: Final = "manifest.json"
 STRATEGY: Final = "strategy"
 """The hyperparameter that says which of a container's entries runs."""
 
-MODEL_FORMATS: Final = ("adapter", "hf", "gguf", "evaluation", "trials", "cnn")
+MODEL_FORMATS: Final = ("adapter", "hf", "gguf", "evaluation", "trials", "cnn", "weights")
 
 
 class _Frozen(BaseModel):

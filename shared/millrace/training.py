@@ -321,7 +321,7 @@ class Pipeline:
         shared = {"instruction": given["instruction"]} if "instruction" in given else {}
         later = {"base": data["base"], "test": data["test"], "model": train.model_uri}
         evaluate = self._stage(tenant, job, "evaluate", strategies()["lora-evaluate"], shared, later)
-        later["evaluation"] = evaluate.model_uri
+        later |= {"evaluation": evaluate.model_uri, "train": data["train"]}
         gguf = self._stage(tenant, job, "gguf", strategies()["gguf"], shared, later)
         return {"train": vars(train), "evaluate": vars(evaluate), "gguf": vars(gguf)}
 

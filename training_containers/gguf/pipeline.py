@@ -1,8 +1,9 @@
 """From a LoRA adapter and its base to the smallest GGUF that passes parity (Q1, Q2).
 
-Channels: `base` (Hugging Face folder), `model` (adapter of lora-sft), `test` (data.jsonl: id, source, target),
-`evaluation` (optional: the evaluation step's evaluation.json with the base's answers; without it the base is
-converted too and answers again). Result: model.gguf, parity.json with everything found, millrace.json to serve by.
+Channels: `base` (Hugging Face folder), `model` (adapter of lora-sft), `test` (data.jsonl: id, source, target), `train`
+(optional: rows that weigh the rounding), `evaluation` (optional: the evaluation step's evaluation.json with the base's
+answers; without it the base is converted too and answers again). Result: model.gguf, parity.json with everything found,
+millrace.json to serve by.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ from training_containers.common.job import Job
 from training_containers.common.rows import Row
 from training_containers.serve.llama import SMALL, Context, Model
 
-from . import converter, merge, parity, quantize, settings, tasks
+from . import converter, imatrix, merge, parity, quantize, settings, tasks
 from .settings import Quantization, Settings
 
-STAGES: Final = ("merge", "convert", "tokens", "reference", "quantize", "parity", "tasks", "write")
+STAGES: Final = ("merge", "convert", "tokens", "reference", "importance", "quantize", "parity", "tasks", "write")
 F16: Final = "F16"
 HELD: Final = ("content_kept_rate", "edit_rate")
 """Task rates in which a smaller file may not fall behind F16."""
@@ -92,10 +93,14 @@ def run(job: Job) -> None:
         passages = [parity.passage(model, e.messages(wanted.instruction), e.target, wanted.context) for e in examples]
         with stage("reference"):
             top = _proved(model, f16, reference, passages[: wanted.reference_examples], wanted)
+        with stage("importance"):
+            rows = settings.calibration(job.channel("train"), wanted.imatrix_examples)
+            weighing = [parity.passage(model, e.messages(wanted.instruction), e.target, wanted.context) for e in rows]
+            importance = imatrix.measured(reference, [p.fed for p in weighing]) if weighing else None
         with stage("quantize"):
             files = {type: scratch / f"{type}.gguf" for type in wanted.ladder}
             for type, path in files.items():
-                quantize.quantize(f16, path, type, wanted.cores)
+                quantize.quantize(f16, path, type, wanted.cores, importance)
         with stage("parity"):
             rungs = _measured(model, files, passages, scratch / "logits", wanted)
         with stage("tasks"):
@@ -105,7 +110,9 @@ def run(job: Job) -> None:
                 outputs = [base_said[example.id] for example in examples]
             winner = _smallest(top, rungs, examples, tasks.judged(examples, outputs), wanted)
         with stage("write"):
-            _write(job, parent, wanted, winner, [top, *rungs], stage.seconds, Model(winner.path).template)
+            weighed = {"rows": len(weighing), "tokens": sum(len(p.fed) for p in weighing)}
+            found = {"ladder": [r.told() for r in (top, *rungs)], "importance": weighed, "seconds": stage.seconds}
+            _write(job, parent, wanted, winner, top, found)
 
 
 def _converted(job: Job, scratch: Path, with_base: bool) -> tuple[Path, Any, Any]:
@@ -220,25 +227,19 @@ def _write(
     parent: contract.Manifest,
     wanted: Settings,
     winner: Rung,
-    ladder: list[Rung],
-    seconds: dict[str, float],
-    template: str,
+    top: Rung,
+    found: dict[str, Any],
 ) -> None:
     """The winner alone, the report, what serving needs, and the manifest last."""
     shutil.copyfile(winner.path, job.model / "model.gguf")
-    report = {
-        "winner": winner.type,
-        "settings": wanted.model_dump(),
-        "ladder": [r.told() for r in ladder],
-        "seconds": seconds,
-    }
+    report = {"winner": winner.type, "settings": wanted.model_dump(), **found}
     (job.model / "parity.json").write_text(json.dumps(report, indent=1))
     serving = {
         "instruction": wanted.instruction,
         "context": wanted.context,
         "max_new_tokens": wanted.max_new_tokens,
         "stop": [],
-        "chat_template": "gguf" if template else None,
+        "chat_template": "gguf" if Model(winner.path).template else None,
         "quantization": winner.type,
         "base": parent.base,
     }
@@ -247,7 +248,7 @@ def _write(
         "kl_divergence": winner.distance.kl_divergence,
         "top_token_agreement": winner.distance.top_token_agreement,
         "size_bytes": float(winner.size_bytes),
-        "f16_size_bytes": float(ladder[0].size_bytes),
+        "f16_size_bytes": float(top.size_bytes),
         "tokens_per_s": winner.tokens_per_s or 0.0,
         "parity_passed": float(not winner.reasons),
     }

@@ -12,6 +12,9 @@ from millrace.errors import InvalidInput, TrainingFailed
 
 from training_containers.serve import llama as _quiet  # noqa: F401 - sends llama.cpp's chatter nowhere
 
+from . import imatrix
+from .imatrix import Importance
+
 TYPES: Final = {
     "Q8_0": llama_cpp.LLAMA_FTYPE_MOSTLY_Q8_0,
     "Q6_K": llama_cpp.LLAMA_FTYPE_MOSTLY_Q6_K,
@@ -22,12 +25,15 @@ TYPES: Final = {
 SPACE_PREFIX: Final = b"tokenizer.ggml.add_space_prefix"
 
 
-def quantize(source: Path, to: Path, type: str, threads: int) -> Path:
-    """Write `source` (f16) as `type`."""
+def quantize(source: Path, to: Path, type: str, threads: int, importance: Importance | None = None) -> Path:
+    """Write `source` (f16) as `type`, its rounding weighed by `importance` where it was measured."""
     if type not in TYPES:
         raise InvalidInput(f"{type!r} is no quantisation of the ladder; there are {', '.join(TYPES)}.")
     parameters = llama_cpp.llama_model_quantize_default_params()
     parameters.ftype, parameters.nthread = TYPES[type], threads
+    weights = imatrix.handed(importance or {})
+    if importance:
+        parameters.imatrix = weights
     return _run(source, to, parameters)
 
 

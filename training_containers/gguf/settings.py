@@ -27,6 +27,12 @@ class Settings(Told):
     task_drop_max: float = Field(default=0.05, ge=0, le=1, description="Most that a task rate may fall below F16's")
     max_examples: int = Field(default=200, ge=1, le=5000, description="Test rows that are read")
     reference_examples: int = Field(default=16, ge=1, le=500, description="Rows on which F16 is held against torch")
+    imatrix_examples: int = Field(
+        default=128,
+        ge=0,
+        le=5000,
+        description="Training rows that weigh the rounding; 0: none, as without a channel train",
+    )
     max_new_tokens: int = Field(default=512, ge=1, le=4096, description="Longest answer, tokens")
     context: int = Field(default=512, ge=64, le=131072, description="Context served, tokens")
     instruction: str = Field(default="", max_length=4000, description="Stands before the source, as in training")
@@ -36,6 +42,11 @@ class Settings(Told):
     @property
     def cores(self) -> int:
         return self.threads or len(os.sched_getaffinity(0))
+
+
+def calibration(train: Path, most: int) -> list[Row]:
+    """Rows for the importance matrix, none without the channel: never the ones that parity is measured on."""
+    return [row for row in read(train, "train") if row.label][:most] if most and train.is_dir() else []
 
 
 def base_outputs(evaluation: Path) -> dict[str, str] | None:

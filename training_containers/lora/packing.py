@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Final
 
 import torch
@@ -63,14 +64,22 @@ def _plain(
     q: Tensor, k: Tensor, v: Tensor, scale: float, dropout: float, window: int | None, softcap: float | None
 ) -> Tensor:
     # Plain products: on a CPU the fused kernel's backward takes four times as long at rows of a hundred tokens.
-    scores = (q @ k.transpose(2, 3)) * scale
-    if softcap is not None:
-        scores = torch.tanh(scores / softcap) * softcap
-    seen = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril()
+    mask = _mask(q.shape[2], window, q.dtype, q.device)
+    if softcap is None:
+        scores = torch.baddbmm(mask[None], q[0], k[0].transpose(1, 2), alpha=scale)
+    else:
+        scores = torch.tanh(q[0] @ k[0].transpose(1, 2) * (scale / softcap)) * softcap + mask
+    weights = scores.softmax(dim=-1, dtype=torch.float32).to(v.dtype)
+    return (torch.dropout(weights, dropout, dropout > 0.0) @ v[0])[None]
+
+
+@lru_cache(maxsize=512)
+def _mask(length: int, window: int | None, dtype: torch.dtype, device: Any) -> Tensor:
+    """(length, length): 0 where a token sees another, -inf where it does not."""
+    seen = torch.ones(length, length, dtype=torch.bool, device=device).tril()
     if window is not None:
         seen = seen.triu(1 - window)
-    weights = scores.masked_fill(~seen, float("-inf")).softmax(dim=-1, dtype=torch.float32).to(q.dtype)
-    return torch.dropout(weights, dropout, dropout > 0.0) @ v
+    return torch.zeros(length, length, dtype=dtype, device=device).masked_fill(~seen, float("-inf"))
 
 
 def _no_mask(*_: Any, **__: Any) -> None:

@@ -12,6 +12,7 @@ from training_containers.common.job import Job
 from . import course as courses
 from . import packing
 from .course import Course
+from .fused import fuse
 from .settings import SftSettings
 
 # isort: split
@@ -28,7 +29,7 @@ def train(job: Job) -> None:
         job, STRATEGY, SftSettings.of(job.hyperparameters), lambda rows: [r for r in rows if r.label]
     )
     packs = course.wanted.packing and packing.enable(course.model)
-    course.report["packed"] = packs
+    course.report |= {"packed": packs, "fused_layers": fuse(course.model) if packs else 0}
     trainer = courses.quiet(_packed(course) if packs else _padded(course))
     courses.run(course, trainer, lambda: {"validation_loss": trainer.evaluate()["eval_loss"]})
 

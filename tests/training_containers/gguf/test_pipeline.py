@@ -178,3 +178,18 @@ def test_a_rung_that_does_the_task_worse_is_passed_over(tmp_path: Path, monkeypa
 
 def test_every_step_of_the_ladder_can_be_quantised() -> None:
     assert set(pipeline.Settings().ladder) == set(quantize.TYPES)
+
+
+def test_training_rows_weigh_the_rounding_where_they_are_given(
+    base: Path, adapter: Path, played: Path, tmp_path: Path
+) -> None:
+    job = job_folder(tmp_path, base, adapter, rows=4, imatrix_examples=3)
+    train = job.channel("train")
+    train.mkdir()
+    lines = [json.dumps({"source": f"Line {n} of five.", "target": "It is one."}) for n in range(5)]
+    (train / "data.jsonl").write_text("\n".join(lines))
+
+    pipeline.run(job)
+
+    told = json.loads((job.model / "parity.json").read_text())["importance"]
+    assert told["rows"] == 3 and told["tokens"] > 30

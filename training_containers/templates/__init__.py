@@ -1,0 +1,1 @@
+"""Two whole training scripts in the contract of all containers, to copy and to change."""
