@@ -89,7 +89,8 @@ $(STAMPS)/chromium:
 LOCK := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header
 lock: ## write the lock files anew; torch apart, in its two builds
 	@cd requirements && UV_FIND_LINKS= && export UV_FIND_LINKS && L="../$(LOCK)" && \
-	 for name in uv functions gateway serve cdk engine torch bench templates; do $$L $$name.in -o $$name.txt; done && \
+	 for name in uv functions gateway serve cdk engine bench templates; do $$L $$name.in -o $$name.txt; done && \
+	 $$L --no-emit-package numpy --no-emit-package packaging torch.in -o torch.txt && \
 	 apart=$$(grep -oE '^(torch|triton|nvidia[a-z0-9-]*|cuda[a-z0-9-]*)==' torch.txt | tr -d '=' | sort -u | sed 's/^/--no-emit-package /' | tr '\n' ' ') && \
 	 for name in dev containers cnn; do $$L $$apart $$name.in -o $$name.txt; done
 
