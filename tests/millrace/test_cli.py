@@ -11,11 +11,11 @@ from typing import Any
 
 import boto3
 import pytest
-from millrace.cli import dropping, training
+from millrace.cli import dropping, following, training
 from millrace.cli.app import app
 from millrace.cli.where import find
 from millrace.contract import JobState
-from millrace.errors import InvalidInput
+from millrace.errors import InvalidInput, Unavailable
 from typer.testing import CliRunner, Result
 
 from tests.console import stage
@@ -28,6 +28,7 @@ Run = Callable[..., Result]
 def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     monkeypatch.setattr(dropping, "POLL_S", 0.02)
     monkeypatch.setattr(training, "POLL_S", 0.02)
+    monkeypatch.setattr(following, "POLL_S", 0.02)
     with served() as up:
         monkeypatch.setenv("MILLRACE_API", up.url)
         monkeypatch.setenv("MILLRACE_TENANT", "demo")
@@ -47,6 +48,26 @@ def test_the_rewrite_alone_goes_to_stdout(run: Run, api: Served) -> None:
 
     answer = api.corpus.page(api.tenant, 1, None)[0][0]
     assert (said.exit_code, said.stdout, said.stderr) == (0, f"{answer.target}\n", "")
+
+
+def test_a_long_text_is_followed_to_its_end(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "\n\n".join(f"Moreover, it is important to note that we utilize {n} servers in Berlin." for n in range(400))
+    (tmp_path / "long.txt").write_text(text)
+
+    said = run("humanize", "--file", str(tmp_path / "long.txt"), "--model", "rules")
+    told = json.loads(run("humanize", "--file", str(tmp_path / "long.txt"), "--model", "rules", "--json").stdout)
+
+    assert said.exit_code == 0 and "paragraphs, as job rw" in said.stderr
+    assert said.stdout == told["text"] + "\n" and "399 servers" in said.stdout and "Moreover" not in said.stdout
+
+
+def test_a_large_result_is_fetched_by_its_link(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    job = {"id": "rw1", "state": "completed", "progress": {"step": 1, "steps": 1}, "result": None}
+
+    with pytest.raises(Unavailable, match="not one that can be followed"):
+        following.followed(None, job | {"result_url": f"file://{tmp_path}"})  # type: ignore[arg-type]
+    with pytest.raises(following.Failed, match="It broke off"):
+        following.followed(None, job | {"state": "failed", "error": "It broke off."})  # type: ignore[arg-type]
 
 
 def test_a_text_comes_from_stdin_or_a_file_and_json_is_the_whole_answer(run: Run, tmp_path: Path) -> None:

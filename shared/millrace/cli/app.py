@@ -19,6 +19,7 @@ from ..errors import InvalidInput
 from . import datasets, show, training, versions
 from .client import Client, Refused
 from .dropping import upload, wait
+from .following import followed, is_job
 from .options import Api, Json, Key, Limit, client_of, plainly
 
 SHOWN_REASONS = 10
@@ -46,10 +47,13 @@ def humanize(
     key: Key = None,
     json: Json = False,
 ) -> None:
-    """Rewrite a text; the rewrite alone goes to stdout."""
+    """Rewrite a text; the rewrite alone goes to stdout. A text over 3,000 words is a job, which is followed."""
     body = {"text": _text(text, file), "model_id": model, "strength": strength, "tone": tone}
+    client = client_of(api, key)
     try:
-        answer = client_of(api, key).post("humanize", body=body)
+        answer = client.post("humanize", body=body)
+        if is_job(answer):
+            answer = followed(client, answer)
     except Refused as refused:
         for lost in refused.body.get("violations") or []:
             words = f"{lost['kind']}: {lost['before'] or 'nothing'} became {lost['after'] or 'nothing'}"
