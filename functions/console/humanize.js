@@ -1,6 +1,7 @@
 // Text in and out: a word diff, scores in plain words, the decision's reasons, and corrections that become training data.
 
-import { get, post } from "./api.js";
+import { get, post, stream } from "./api.js";
+import { follow } from "./following.js";
 import { alarm, announce, copyButton, details, el, facts, field, note, options, select } from "./dom.js";
 import { diff } from "./diff.js";
 import { SCORES, scoreTable, violationTable } from "./scores.js";
@@ -12,7 +13,7 @@ const EXAMPLE =
   "Moreover, it is important to note that we utilize 3 servers in Berlin. In order to facilitate a seamless " +
   "experience, the team did not change the API, and the release of 2026-03-14 remains supported.";
 const ALWAYS = [["auto", "auto"], ["rules", "rules"]];
-const MAX_TEXT = 60000;
+const MAX_BYTES = 5_000_000;
 
 export function build() {
   const input = el("textarea.pane", { id: "source", placeholder: "Paste or write the text to be humanized.", spellcheck: true, autofocus: true });
@@ -41,8 +42,8 @@ export function build() {
 
   function recount() {
     const words = input.value.trim() ? input.value.trim().split(/\s+/).length : 0;
-    const over = input.value.length - MAX_TEXT;
-    counted.textContent = over > 0 ? `${count(over)} characters too many` : plural(words, "word");
+    const over = new TextEncoder().encode(input.value).length - MAX_BYTES;
+    counted.textContent = over > 0 ? `${count(over)} bytes too many` : plural(words, "word");
     counted.classList.toggle("bad-text", over > 0);
     example.hidden = words > 0;
     counted.hidden = words === 0;
@@ -62,9 +63,12 @@ export function build() {
     go.textContent = "Humanizing…";
     const text = input.value;
     try {
-      const answer = await post("/api/humanize", { text, model_id: model.value, strength: strength.value, tone: tone.value });
-      out.replaceChildren(...result(text, answer));
-      below.replaceChildren(explanation(answer));
+      const asked = { text, model_id: model.value, strength: strength.value, tone: tone.value };
+      const first = await stream("/api/humanize", asked, arriving());
+      const answer = first.progress ? await follow(first, (...shown) => out.replaceChildren(head(), ...shown)) : first;
+      out.replaceChildren(...(answer.scores ? result(text, answer) : [head(), answer.node]));
+      below.replaceChildren(...(answer.scores ? [explanation(answer)] : []));
+      if (!answer.scores) return;
       announce(`The rewrite is ready. ${answer.model_id} answered.`);
     } catch (problem) {
       out.replaceChildren(...refusal(text, problem));
@@ -74,6 +78,15 @@ export function build() {
       form.removeAttribute("aria-busy");
       go.textContent = "Humanize";
     }
+  }
+
+  /** Shows the paragraphs of a stream as they come. */
+  function arriving() {
+    const pane = el("div.pane.prose", { tabIndex: 0, role: "group", "aria-label": "The rewrite so far" });
+    return (data) => {
+      if (!pane.isConnected) out.replaceChildren(head(), pane);
+      pane.append(data.text ?? "");
+    };
   }
 
   async function fillModels() {
@@ -92,8 +105,10 @@ export function build() {
   return { root, show: fillModels, hide() {} };
 }
 
+const head = () => el("div.column-head", el("span.eyebrow", "Rewrite"));
+
 const placeholder = () => [
-  el("div.column-head", el("span.eyebrow", "Rewrite")),
+  head(),
   el("div.pane.quiet-pane", el("p.muted", "The rewrite appears here, with what changed marked and scores before and after."), el("p.muted.small", el("kbd", "Ctrl"), " + ", el("kbd", "Enter"), " sends."))];
 
 /** The answered text: changes, clean, or an editor for a correction. */
@@ -104,6 +119,8 @@ function result(source, answer) {
   const said = el("div", { "aria-live": "polite" });
   const send = el("button.primary", { type: "button", hidden: true, onclick: correct }, "Send correction");
   const panes = { Changes: marked, Clean: clean, Edit: editor };
+  const whole = !answer.decisions; // a long text is many decisions, and none of them is about all of it
+  if (!whole) delete panes.Edit;
   const tabs = Object.keys(panes).map((name) => el("button", { type: "button", "aria-pressed": String(name === "Changes"), onclick: () => choose(name) }, name));
 
   function choose(name) {
@@ -120,7 +137,7 @@ function result(source, answer) {
   return [
     el("div.column-head", el("span.eyebrow", "Rewrite"), el("div.segments", { role: "group", "aria-label": "How the rewrite is shown" }, tabs)),
     marked, clean, editor,
-    el("div.controls", rating(answer, said), el("div.controls-end", copyButton("Copy", () => (editor.hidden ? answer.text : editor.value)), send)),
+    el("div.controls", whole ? rating(answer, said) : null, el("div.controls-end", copyButton("Copy", () => (editor.hidden ? answer.text : editor.value)), send)),
     said];
 }
 

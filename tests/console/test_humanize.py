@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -103,10 +105,12 @@ def test_an_unfaithful_draft_is_shown_as_refused_with_what_it_lost_marked(consol
 def test_a_problem_is_said_as_its_sentence(console: Watched, api: Served) -> None:
     page = console.open("humanize")
 
-    humanize(page, "x" * 60_005)
+    fill = "node => { node.value = 'x'.repeat(5_000_005); node.dispatchEvent(new Event('input')); }"
+    page.get_by_label("Your text").evaluate(fill)
+    page.get_by_role("button", name="Humanize", exact=True).click()
 
-    expect(page.get_by_role("alert")).to_have_text("The text has 60,005 characters; at most 60,000 are taken at once.")
-    expect(page.get_by_text("5 characters too many")).to_be_visible()
+    expect(page.get_by_role("alert")).to_contain_text("The text has 5,000,005 bytes; at most 5,000,000 are taken at")
+    expect(page.get_by_text("5 bytes too many")).to_be_visible()
 
 
 def test_an_empty_text_is_not_sent(console: Watched, api: Served) -> None:
@@ -128,3 +132,45 @@ def test_what_was_typed_survives_a_look_at_another_view(console: Watched) -> Non
     page.get_by_role("link", name="Humanize").click()
 
     expect(page.get_by_label("Your text")).to_have_value("Half a thought")
+
+
+LONG = "\n\n".join(f"Moreover, it is important to note that we utilize {n} servers in Berlin." for n in range(400))
+
+
+def test_a_long_text_is_a_job_whose_progress_is_shown_until_its_result(console: Watched, api: Served) -> None:
+    api.works = False
+    page = console.open("humanize")
+    page.get_by_label("Model").select_option("rules")
+    humanize(page, LONG)
+
+    expect(page.get_by_text("Waiting for its turn")).to_be_visible()
+    expect(page.get_by_text(re.compile(r"0 of \d+ paragraphs"))).to_be_visible()
+    api.works = True
+
+    changed = page.get_by_role("group", name="The rewrite with its changes marked")
+    expect(changed).to_contain_text("399 servers in Berlin.", timeout=30_000)
+    expect(page.get_by_role("row", name="Readability")).to_be_visible()
+    expect(page.get_by_role("button", name="Edit")).to_have_count(0)
+    assert console.complaints == []
+
+
+def test_the_paragraphs_of_a_stream_are_shown_as_they_come(console: Watched) -> None:
+    """A server that writes one paragraph and waits: the gateway on loopback writes all at once, as API Gateway does."""
+    page = console.open("humanize")
+    page.evaluate(
+        """() => {
+          const real = window.fetch;
+          window.fetch = (path, options) => path !== "/api/humanize" ? real(path, options) : Promise.resolve(
+            new Response(new ReadableStream({ start(controller) {
+              const write = (text) => controller.enqueue(new TextEncoder().encode(text));
+              write('event: paragraph\\ndata: {"text": "One. "}\\n\\nevent: para');
+              write('graph\\ndata: {"text": "Two."}\\n\\n');
+              window.end = (last) => { write(last); controller.close(); };
+            } }), { headers: { "content-type": "text/event-stream; charset=utf-8" } }));
+        }"""
+    )
+    humanize(page, "One. Two.")
+
+    expect(page.get_by_role("group", name="The rewrite so far")).to_have_text("One. Two.")
+    page.evaluate("""() => window.end('event: error\\ndata: {"status": 503, "detail": "gpt broke off."}\\n\\n')""")
+    expect(page.get_by_role("alert")).to_contain_text("gpt broke off.")
