@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, HTTPException
 from fastapi.responses import Response
+
+from functions import parts
+from functions.gateway.shapes import settings
 
 router = APIRouter(include_in_schema=False)
 
 FILES = Path(__file__).parents[2] / "console"
 TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+POLICY = "default-src 'self'; {storage} frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
+
+
+@cache
+def _headers() -> dict[str, str]:
+    """The one other origin that a page of ours speaks to is storage: archives go there, thumbnails come from there."""
+    address = urlsplit(parts.datasets(settings).uploads.link("preview"))
+    storage = f"{address.scheme}://{address.netloc}"
+    policy = POLICY.format(storage=f"connect-src 'self' {storage}; img-src 'self' {storage};")
+    return {"Content-Security-Policy": policy, **HEADERS}
 
 
 @router.get("/")
@@ -34,4 +48,4 @@ def file(name: str) -> Response:
     path = next((path for path in FILES.iterdir() if path.name == name and path.suffix in TYPES), None)
     if path is None:
         raise HTTPException(404, "There is no such file.")
-    return Response(path.read_bytes(), media_type=TYPES[path.suffix], headers=HEADERS)
+    return Response(path.read_bytes(), media_type=TYPES[path.suffix], headers=_headers())
