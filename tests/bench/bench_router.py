@@ -1,15 +1,18 @@
 """Router: what a whole humanize call adds to the model's own time, against other ways to make the same call.
 
 Included: everything between API Gateway's event and the reply as the function gives it: Mangum, FastAPI, the caller,
-the catalogue read and decoded, choosing, breaker, retries, spending and learning where the gateway has them, the
-official SDK's call, verification, scores, price, the captured data point. The provider is a mock on
-loopback in a process of its own that answers at once, in OpenAI's format, one faithful rewrite of a text of about 75
-words; the store is in memory and counts.
+the catalogue (read every 2 s), choosing, breaker, retries, the budget's hold and its settling, learning, the call
+itself, verification, scores, price, the captured data point. Millrace speaks OpenAI's format without the SDK where
+nothing streams (`millrace/wire.py`), so that its whole request is held against the bare call of the SDK. The provider
+is a mock on loopback in a process of its own that answers at once, in OpenAI's format, one faithful rewrite of a text
+of about 75 words; the store is in memory and counts.
 Not included: API Gateway, the authorizer, DynamoDB's and Secrets Manager's own time and botocore's, TLS, imports.
 Every arm is a process of its own and makes the same request; before any is timed it must answer the same rewrite, and
 the mock refuses a request without the text. Each round runs every arm in a new order for a block of calls. CPU is the
 arm's own process, threads among them; portkey's server is another process, whose CPU is not counted.
-A run whose floor moved by more than 20 % between rounds (medians) is void.
+A run whose floor moved by more than 20 % between rounds (medians) is void. On a machine with more work than cores a
+call that takes longer than the scheduler's slice waits for its turn, the floor's short ones do not: there p50 says as
+much about the neighbours as about the arm, and only CPU compares.
 """
 
 from __future__ import annotations
@@ -300,6 +303,10 @@ def _aims(told: dict[str, dict[str, float]]) -> list[str]:
     if "litellm" in told:
         share = told["millrace"]["p50"] / told["litellm"]["p50"]
         rows.append(f"| at most half of litellm's total | {share:.2f} of it | {_met(share <= 0.5)} |")
+    cpu = told["millrace"]["cpu"] - told["openai"]["cpu"]
+    rows.append(
+        f"| the same in CPU, which other work on the machine leaves alone | {cpu:+.2f} ms | {_met(cpu <= 0.5)} |"
+    )
     return rows
 
 
