@@ -105,9 +105,15 @@ def test_an_unfaithful_draft_is_shown_as_refused_with_what_it_lost_marked(consol
 def test_a_problem_is_said_as_its_sentence(console: Watched, api: Served) -> None:
     page = console.open("humanize")
 
-    fill = "node => { node.value = 'x'.repeat(5_000_005); node.dispatchEvent(new Event('input')); }"
-    page.get_by_label("Your text").evaluate(fill)
-    page.get_by_role("button", name="Humanize", exact=True).click()
+    # Out of sight: laying five megabytes out takes a browser seconds that prove nothing.
+    page.get_by_label("Your text").evaluate(
+        """node => {
+          node.style.display = "none";
+          node.value = "x".repeat(5_000_005);
+          node.dispatchEvent(new Event("input"));
+          node.form.requestSubmit();
+        }"""
+    )
 
     expect(page.get_by_role("alert")).to_contain_text("The text has 5,000,005 bytes; at most 5,000,000 are taken at")
     expect(page.get_by_text("5 bytes too many")).to_be_visible()
