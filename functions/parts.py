@@ -125,8 +125,10 @@ def rewrites(settings: Gateway | Rewrite) -> Rewrites:
 
 @cache
 def collecting(settings: Ingest) -> Intake:
-    """The intake that also tells when a drop has ended."""
-    return replace(intake(settings), events=Events(aws.events()))
+    """The intake of the function that collects: rows by the lean wire; it tells when a drop has ended."""
+    lean = Table(aws.lean_dynamodb(), settings.table)
+    rows = replace(corpus(settings), table=lean)
+    return Intake(lean, rows, store(settings), aws.s3(), Events(aws.events()))
 
 
 @cache

@@ -31,6 +31,8 @@ class Stub:
     requests: Counter[str] = field(default_factory=Counter)
     reached: threading.Condition = field(default_factory=threading.Condition)
     url: str = ""
+    seen: dict[str, str] = field(default_factory=dict)
+    """Headers of the last call, in lower case."""
 
     @property
     def served(self) -> int:
@@ -63,6 +65,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         stub, target = self.server.stub, self.headers["X-Amz-Target"]
         body = orjson.loads(self._body() or b"{}")
+        stub.seen = {name.lower(): value for name, value in self.headers.items()}
         stub.count(target.rpartition(".")[2])
         try:
             self._answer(200, orjson.dumps(stub.call(target, body)), "application/x-amz-json-1.0")

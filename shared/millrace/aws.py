@@ -66,6 +66,15 @@ _SIGNED = _CONFIG.merge(Config(signature_version="s3v4"))
 """What is encrypted under a key of KMS is shown by no link of an older signature."""
 
 
+@cache
+def lean_dynamodb() -> DynamoDBClient:
+    """For who writes by the thousand."""
+    from .lean import Lean
+
+    client: Any = Lean(dynamodb(), boto3.Session())
+    return client  # type: ignore[no-any-return]
+
+
 def s3() -> S3Client:
     client: S3Client = _client("s3", _SIGNED)
     return client

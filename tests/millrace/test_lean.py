@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+from millrace.lean import Lean
+from millrace.table import Table
+
+from tests.fakes import FakeDynamo, client_error
+from tests.stub_aws import Stub, serving
+
+KEYS = {"aws_access_key_id": "x", "aws_secret_access_key": "y", "region_name": "us-east-1"}
+
+
+def _items(count: int) -> list[dict[str, Any]]:
+    return [{"pk": f"a#datapoint#{n}", "sk": "body", "owner": "us", "text": "Grüße 🙂"} for n in range(count)]
+
+
+def _lean(stub: Stub, pauses: list[float] | None = None) -> Lean:
+    session = boto3.Session(**KEYS)  # type: ignore[arg-type]
+    client = session.client("dynamodb", endpoint_url=stub.url)
+    return Lean(client, session, pause=(pauses if pauses is not None else []).append)
+
+
+def test_what_it_writes_is_what_boto3_writes_and_signs() -> None:
+    with serving() as ours, serving() as theirs:
+        Table(_lean(ours), "t").insert_all(_items(60), "owner")  # type: ignore[arg-type]
+        client = boto3.client("dynamodb", endpoint_url=theirs.url, **KEYS)  # type: ignore[call-overload]
+        Table(client, "t").insert_all(_items(60), "owner")
+
+        assert ours.dynamo.items == theirs.dynamo.items and len(ours.dynamo.items) == 60
+        assert ours.requests == theirs.requests
+        for seen in (ours.seen, theirs.seen):
+            assert seen.keys() >= SIGNED
+            assert seen["authorization"].split(",")[0].endswith("/us-east-1/dynamodb/aws4_request")
+        assert ours.seen["x-amz-target"] == theirs.seen["x-amz-target"]
+
+
+SIGNED = {"authorization", "x-amz-date", "x-amz-target", "content-type"}
+
+
+class Failing(FakeDynamo):
+    def __init__(self, *errors: ClientError) -> None:
+        super().__init__()
+        self.errors = list(errors)
+
+    def batch_execute_statement(self, *, Statements: list[Any]) -> Any:
+        if self.errors:
+            raise self.errors.pop(0)
+        return super().batch_execute_statement(Statements=Statements)
+
+
+def test_what_passes_is_tried_again_and_what_does_not_is_said_as_boto3_says_it() -> None:
+    pauses: list[float] = []
+    with serving(Stub(Failing(*[client_error("ThrottlingException")] * 2))) as stub:
+        assert Table(_lean(stub, pauses), "t").insert_all(_items(3), "owner") == [True] * 3  # type: ignore[arg-type]
+        assert len(pauses) == 2 and pauses[0] <= 1 and pauses[1] <= 2
+    with serving(Stub(Failing(*[client_error("ThrottlingException")] * 3))) as stub:
+        with pytest.raises(ClientError, match="ThrottlingException"):
+            _lean(stub).batch_execute_statement(Statements=[])
+    with serving(Stub(Failing(client_error("ValidationException")))) as stub:
+        with pytest.raises(ClientError, match="ValidationException"):
+            _lean(stub).batch_execute_statement(Statements=[])
+        assert stub.served == 1
+
+
+def test_nobody_there_is_said_after_three_tries() -> None:
+    pauses: list[float] = []
+    with serving() as stub:
+        lean = _lean(stub, pauses)
+    with pytest.raises(EndpointConnectionError):
+        lean.batch_execute_statement(Statements=[])
+    assert len(pauses) == 2
+
+
+def test_every_other_call_is_the_client_s_own() -> None:
+    with serving() as stub:
+        table = Table(_lean(stub), "t")  # type: ignore[arg-type]
+        table.put(_items(1)[0])
+
+        assert table.get("a#datapoint#0", "body") == _items(1)[0]
+
+
+@pytest.mark.usefixtures("embedded")
+def test_an_emulator_that_listens_to_boto3_answers_it_too(embedded: dict[str, str]) -> None:
+    from millrace import aws
+
+    lean = Lean(aws.dynamodb(), boto3.Session())
+
+    assert Table(lean, embedded["MILLRACE_TABLE"]).insert_all(_items(30), "owner") == [True] * 30  # type: ignore[arg-type]
