@@ -51,7 +51,7 @@ def encode(item: Mapping[str, Any]) -> dict[str, Any]:
 
     So is what DynamoDB has no number for: NaN, infinities and 1e126; what is too small for it is 0.
     """
-    return {k: typed for k, v in item.items() if (typed := _typed(v)) is not None}
+    return {k: typed for k, v in item.items() if (typed := {"S": v} if type(v) is str else _typed(v)) is not None}
 
 
 def decode(raw: Mapping[str, Any]) -> Item:

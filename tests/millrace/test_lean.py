@@ -4,7 +4,7 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import ClientError, HTTPClientError
 from millrace.lean import Lean
 from millrace.table import Table
 
@@ -70,7 +70,7 @@ def test_nobody_there_is_said_after_three_tries() -> None:
     pauses: list[float] = []
     with serving() as stub:
         lean = _lean(stub, pauses)
-    with pytest.raises(EndpointConnectionError):
+    with pytest.raises(HTTPClientError):
         lean.batch_execute_statement(Statements=[])
     assert len(pauses) == 2
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import orjson
@@ -85,8 +86,17 @@ class Layout:
 
     columns: Mapping[str, str]
 
+    @cached_property
+    def plain(self) -> tuple[str, str] | None:
+        """The columns of a pair that is nothing more."""
+        return (self.columns["source"], self.columns["target"]) if self.columns.keys() == {"source", "target"} else None
+
     def row(self, line: int, value: Callable[[str], Any], place: str = "") -> Row:
         """`value` gives a column's value by the column's name."""
+        if self.plain:
+            source, target = value(self.plain[0]), value(self.plain[1])
+            if type(source) is str and type(target) is str:
+                return _checked(Row(line, source.strip(), target.strip(), None, (), place))
         values = {role: value(name) for role, name in self.columns.items()}
         if "messages" in values:
             *context, asked, answer = _chat(values["messages"])
@@ -248,6 +258,6 @@ def _checked(row: Row) -> Row:
             raise Bad("the chosen and the rejected text are the same")
     elif row.source == row.target:
         raise Bad("source and target are the same")
-    if sum(len(turn.text) for turn in row.context) > MAX_TEXT:
+    if row.context and sum(len(turn.text) for turn in row.context) > MAX_TEXT:
         raise Bad(f"the turns before the source have more than {MAX_TEXT:,} characters")
     return row
