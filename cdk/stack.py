@@ -88,6 +88,7 @@ class Millrace(Stack):
             "train_machine": machine_arn(self, self.stage),
             "train_threshold": self.stage.train_threshold,
             "max_jobs": self.stage.max_jobs,
+            "base_model": self.stage.base_model,
             "instance_type": self.stage.instance_type,
         }
 
@@ -128,7 +129,6 @@ class Millrace(Stack):
             images=self.images.uris,
             training_role=self.serving.role.role_arn,
             kms_key=self.corpus.key.key_arn,
-            base_model=self.stage.base_model,
         )
 
     def _of_propose(self) -> settings.Propose:

@@ -19,6 +19,7 @@ from millrace.datasets.repository import Datasets
 from millrace.datasets.uploads import Uploads
 from millrace.deployment import Deployment
 from millrace.events import Events
+from millrace.files import Files
 from millrace.intake import Intake
 from millrace.joblog import JobLog
 from millrace.jobs import Jobs
@@ -147,6 +148,10 @@ def dropped_images(settings: Unpack) -> DroppedImages:
 
 def images(settings: Unpack) -> Images:
     return Images(datasets(settings), store(settings))
+
+
+def files(settings: Storage) -> Files:
+    return Files(intake(settings), settings.data_bucket)
 
 
 def pipeline(settings: Steps) -> Pipeline:

@@ -176,9 +176,10 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def _answer(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         path = urlsplit(self.path).path
-        self.server.served.requests.append((self.command, path, json.loads(body) if body else None))
+        told = json.loads(body) if body and not self._binary() else None
+        self.server.served.requests.append((self.command, path, told))
         if path in self.server.served.broken:
             return self._say(503, {"content-type": "application/json"}, b'{"message": "Service Unavailable"}')
         reply = self.server.worker.submit(self._invoke, path, body).result()
@@ -198,7 +199,11 @@ class _Handler(BaseHTTPRequestHandler):
             record |= {"attributes": {"ApproximateReceiveCount": "1"}, "eventSource": "aws:sqs"}
             handler({"Records": [record]}, None)
 
-    def _invoke(self, path: str, body: str) -> dict[str, Any]:
+    def _binary(self) -> bool:
+        """What API Gateway hands on as base64."""
+        return self.headers.get("Content-Type", "").startswith("multipart/")
+
+    def _invoke(self, path: str, body: bytes) -> dict[str, Any]:
         from functions.authorize.handler import handler as authorize
         from functions.gateway.handler import handler
 
@@ -216,8 +221,8 @@ class _Handler(BaseHTTPRequestHandler):
             "requestContext": {
                 "http": {"method": self.command, "path": path, "sourceIp": "127.0.0.1", "protocol": "HTTP/1.1"}
             },
-            "isBase64Encoded": False,
-            "body": body or None,
+            "isBase64Encoded": self._binary(),
+            "body": (base64.b64encode(body) if self._binary() else body).decode() or None,
         }
         if path not in PUBLIC and not path.startswith("/console/"):
             known = authorize(event, None)

@@ -106,6 +106,12 @@ class Store:
         with aws.mapped(f"Looking for {key}"):
             return int(self.client.head_object(Bucket=self.bucket, Key=key)["ContentLength"])
 
+    def keys(self, prefix: str) -> list[tuple[str, int]]:
+        """Every key below a prefix, up to a thousand, and when it was written (Unix seconds)."""
+        with aws.mapped(f"Listing {prefix}"):
+            page = self.client.list_objects_v2(Bucket=self.bucket, Prefix=prefix)
+        return [(found["Key"], int(found["LastModified"].timestamp())) for found in page.get("Contents", [])]
+
     def exists(self, key: str) -> bool:
         try:
             with aws.mapped(f"Looking for {key}"):

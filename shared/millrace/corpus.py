@@ -153,6 +153,10 @@ class Corpus:
         """Everything usable now. The same data points give the same snapshot, written once."""
         return self.snapshots.take(tenant, created_at)
 
+    def snapshot_of(self, tenant: Tenant, points: Sequence[DataPoint], created_at: str) -> Snapshot:
+        """These data points, whatever else there is."""
+        return self.snapshots.take_of(tenant, points, created_at)
+
     def load_snapshot(self, tenant: Tenant, id: str) -> Snapshot:
         return self.snapshots.load(tenant, id)
 

@@ -154,7 +154,7 @@ class Intake:
     def _take(self, tenant: Tenant, block: list[Row | Refusal], report: Report) -> None:
         created = stamp()
         rows = [row for row in block if isinstance(row, Row)]
-        points = [self.corpus.kept(tenant, _point(row, report.drop_id, created)) for row in rows]
+        points = [self.corpus.kept(tenant, point_of(row, report.drop_id, created)) for row in rows]
         unique = {point.id: point for point in reversed(points)}
         ours = dict(zip(unique, self.corpus.add_all(tenant, list(unique.values())), strict=True))
         accepted = sum(ours[point.id] and unique[point.id] is point for point in points)
@@ -238,7 +238,8 @@ def _block(records: Iterator[Row | Refusal]) -> Iterator[Row | Refusal]:
             return
 
 
-def _point(row: Row, drop_id: str, created_at: str) -> DataPoint:
+def point_of(row: Row, drop_id: str, created_at: str) -> DataPoint:
+    """A row of a drop as the example that it is."""
     return DataPoint(
         id=content_id(row.source, row.target, rejected=row.rejected, context=row.context),
         origin=Origin.DROP,

@@ -18,6 +18,7 @@ import orjson
 from botocore.exceptions import ClientError
 
 from . import aws
+from .artifacts import Store
 from .clock import fresh_id, now, stamp
 from .contract import JobState, ModelState, Tier
 from .errors import Conflict, MillraceError, NotFound, Throttled, Unavailable
@@ -36,6 +37,8 @@ MAX_ATTEMPTS = 3
 LOST = "Lost"
 """Code of an attempt whose execution ended without a result."""
 _TRIES = 5
+_STEP = re.compile(r"checkpoint-(\d{1,12})/")
+"""Folder of a checkpoint, as the trainers of the containers name them."""
 STAGES = ("train", "evaluate", "gguf")
 _PART = re.compile(r"train|evaluate|gguf|trials\d{1,3}")
 """Of a container's name; `trials<n>` is round n of a search."""
@@ -78,6 +81,8 @@ class Job:
     """Of the training's container; None: what its strategy says."""
     max_cost_usd: float | None = None
     forecast: Mapping[str, Any] = field(default_factory=dict)
+    labels: Mapping[str, Any] = field(default_factory=dict)
+    """What whoever asked wants to find again: the file of a fine-tuning, metadata."""
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     max_runtime_s: int | None = None
     """Of each container; None: what its strategy says."""
@@ -151,10 +156,22 @@ class Jobs:
     sagemaker: SageMakerClient
 
     def get(self, tenant: Tenant, id: str) -> Job:
+        return Job.from_item(self.item(tenant, id))
+
+    def item(self, tenant: Tenant, id: str) -> Item:
         item = self.table.get(tenant.pk(Kind.JOB, id), "body")
         if item is None:
             raise NotFound(f"There is no training job {id}.")
-        return Job.from_item(item)
+        return item
+
+    def checkpoints(self, store: Store, tenant: Tenant, id: str) -> list[tuple[int, int]]:
+        """Steps that the training can be gone on from, and when they were kept (Unix seconds), the newest first."""
+        folder = tenant.prefix("jobs", id, "checkpoints", "train") + "/"
+        found: dict[int, int] = {}
+        for key, at in store.keys(folder):
+            if named := _STEP.match(key.removeprefix(folder)):
+                found[int(named[1])] = max(at, found.get(int(named[1]), 0))
+        return sorted(found.items(), reverse=True)
 
     def page(
         self, tenant: Tenant, limit: int, cursor: str | None, state: JobState | None = None

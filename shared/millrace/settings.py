@@ -57,6 +57,8 @@ class Training(Storage):
     """New usable data points that start a training when the tenant's policy names no other number."""
     max_jobs: int = field(default=20, kw_only=True)
     """Trainings of all tenants that work at once; more wait their turn."""
+    base_model: str = field(default="millrace-tiny", kw_only=True)
+    """What is fine-tuned where a training needs a base."""
     instance_type: str = field(default="", kw_only=True)
     """Overrides what a strategy asks for; the twin sets ml.local."""
 
@@ -122,7 +124,6 @@ class Steps(Training):
     """ARN that training jobs and endpoints run under."""
     kms_key: str = field(kw_only=True)
     """ARN of the key that volumes and results are encrypted with."""
-    base_model: str = field(default="millrace-tiny", kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib import resources
 from typing import IO, TYPE_CHECKING, Any
@@ -93,7 +93,15 @@ class Snapshots:
         """Everything usable now. TooLarge where more than `most` points would have to be read."""
         policy = data_policy(self.table, tenant)
         with tempfile.TemporaryFile() as lines:
-            selection = self._select(tenant, policy, lines, most)
+            left_out: Counter[str] = Counter()
+            selection = self._select(policy, lines, left_out, self._read(tenant, most, left_out))
+            return self._write(tenant, policy, selection, lines, created_at)
+
+    def take_of(self, tenant: Tenant, points: Sequence[DataPoint], created_at: str) -> Snapshot:
+        """Of these points, which somebody chose: none is left out for its quality."""
+        policy = replace(data_policy(self.table, tenant), min_quality=0)
+        with tempfile.TemporaryFile() as lines:
+            selection = self._select(policy, lines, Counter(), [(point, 1.0) for point in points])
             return self._write(tenant, policy, selection, lines, created_at)
 
     def load(self, tenant: Tenant, id: str) -> Snapshot:
@@ -143,10 +151,13 @@ class Snapshots:
             if cursor is None:
                 return
 
-    def _select(self, tenant: Tenant, policy: DataPolicy, lines: IO[bytes], most: int) -> Selection:
-        selection, clusters = Selection(), Clusters()
+    @staticmethod
+    def _select(
+        policy: DataPolicy, lines: IO[bytes], left_out: Counter[str], points: Iterable[tuple[DataPoint, float]]
+    ) -> Selection:
+        selection, clusters = Selection(left_out=left_out), Clusters()
         best: dict[bytes, _Candidate] = {}
-        for point, quality in self._read(tenant, most, selection.left_out):
+        for point, quality in points:
             if point.origin is not Origin.NEGATIVE and quality < policy.min_quality:
                 selection.left_out["below_quality"] += 1
                 continue

@@ -310,6 +310,15 @@ class Table:
             )
         return [decode(item) for item in raw["Items"]]
 
+    @staticmethod
+    def cursor_of(item: Mapping[str, Any]) -> str:
+        """The cursor of what comes after an item of a list."""
+        return _close_cursor({name: item[name] for name in _CURSOR})
+
+    def delete(self, pk: str, sk: str) -> None:
+        with aws.mapped(f"Deleting {pk}"):
+            self.client.delete_item(TableName=self.name, Key=encode({"pk": pk, "sk": sk}))
+
     def all(self, list_pk: str) -> list[Item]:
         """A whole list, newest first. For snapshots and tools, never for a request."""
         items, cursor = self.page(list_pk, MAX_PAGE)

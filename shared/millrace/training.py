@@ -69,6 +69,7 @@ class Wanted:
     """None: all usable pairs, as they are now."""
     dataset_id: str | None = None
     started_by: str = "person"
+    labels: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -209,6 +210,7 @@ class Training:
             instance_type=asked.instance_type,
             max_cost_usd=asked.max_cost_usd,
             forecast=told.to_dict(),
+            labels=dict(asked.labels),
         )
         return job, self._hold(tenant, job_id, told, limit_s, at)
 
