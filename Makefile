@@ -17,7 +17,7 @@ export CMAKE_ARGS := -DGGML_NATIVE=OFF -DGGML_AVX=ON -DGGML_AVX2=ON -DGGML_FMA=O
 	-DLLAVA_BUILD=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_SERVER=OFF
 SAY = printf '\033[1m%s\033[0m\n'
 
-.PHONY: help setup preflight demo up down status test long lint lock docs bench tiny clean
+.PHONY: help setup preflight demo up down status test long lint lock docs images bench tiny clean
 
 help: ## what can be asked for
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -76,6 +76,8 @@ test: setup $(STAMPS)/chromium lint ## everything that stands between a change a
 
 long: setup ## the long form of every test that has one: thousands of fault scripts, ten times the examples
 	@MILLRACE_LONG=1 $(PY) -m pytest $$(grep -rlE '\bLONG\b|examples\(' tests --include='test_*.py')
+	@if command -v podman >/dev/null || docker info >/dev/null 2>&1; then $(PY) -m cdk.local.images all; \
+	 else $(SAY) "No engine with Docker's command line: the images are neither built nor trained in."; fi
 
 $(STAMPS)/chromium:
 	@mkdir -p $(STAMPS)
@@ -97,6 +99,9 @@ lock: ## write the lock files anew; torch apart, in its two builds
 docs: $(STAMPS)/venv ## write the generated pages anew
 	@$(PY) -m millrace.text.rules_doc
 	@$(PY) -m millrace.models_doc
+
+images: $(STAMPS)/venv ## build the images by docker or podman, and train inside one without network; BASE= and TORCH= choose
+	@$(PY) -m cdk.local.images all
 
 bench: setup $(STAMPS)/bench ## measure everything against its peers, or one: make bench ONLY=router
 	@$(PY) -m tests.bench $(ONLY)

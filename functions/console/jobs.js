@@ -1,7 +1,9 @@
 // Training jobs: begin, watch, cancel. What the gate found is said in its own words.
 
-import { post, remove } from "./api.js";
-import { alarm, announce, badge, details, el, facts, field, note, table } from "./dom.js";
+import { remove } from "./api.js";
+import { announce, badge, details, el, facts, note, table } from "./dom.js";
+import { startForm } from "./jobform.js";
+import { panels } from "./jobpanels.js";
 import { LiveList } from "./list.js";
 import { ago, count, duration, figure, percent } from "./words.js";
 
@@ -44,59 +46,6 @@ export function build() {
   return { root, show: () => list.show(), hide: () => list.hide() };
 }
 
-function startForm(onJob) {
-  const strategy = el("input", { value: "lora-sft", required: true, maxLength: 64, spellcheck: false });
-  const name = el("input", { value: "humanizer", required: true, maxLength: 32, pattern: "[a-z][a-z0-9\\-]{1,31}", title: "2 to 32 of a-z, 0-9 and -", spellcheck: false });
-  const values = el("textarea.code", { rows: 3, placeholder: "{\"epochs\": 3}", spellcheck: false });
-  const said = el("div");
-  const start = el("button.primary", { type: "submit" }, "Start");
-  const button = el("button.primary", { type: "button", "aria-expanded": "false", onclick: () => open(form.hidden) }, "Start a training");
-  // One key per intent: a doubled click or a repeated request finds the same job.
-  let intent = fresh();
-  const form = el("form.panel", { hidden: true, onsubmit: submit, "aria-label": "Start a training" },
-    el("div.controls", field("Strategy", strategy), field("Model name", name)),
-    field("Hyperparameters", values, "JSON; empty for the strategy's defaults. All usable pairs are trained on."),
-    said,
-    el("div.row.end", el("button.quiet", { type: "button", onclick: () => open(false) }, "Close"), start));
-
-  function open(yes) {
-    form.hidden = !yes;
-    button.setAttribute("aria-expanded", String(yes));
-    (yes ? strategy : button).focus();
-  }
-
-  async function submit(event) {
-    event.preventDefault();
-    start.disabled = true;
-    try {
-      const hyperparameters = parsed(values.value);
-      const job = await post("/api/training-jobs", { strategy: strategy.value.trim(), model_name: name.value.trim(), hyperparameters }, { "idempotency-key": intent });
-      onJob(job);
-      announce(`Job ${job.id} is ${job.state}.`);
-      said.replaceChildren();
-      open(false);
-      intent = fresh();
-    } catch (problem) {
-      said.replaceChildren(alarm(problem.message));
-      if (problem.status) intent = fresh(); // it was answered: the next try is another intent
-    } finally {
-      start.disabled = false;
-    }
-  }
-  return { button, form };
-}
-
-const fresh = () => crypto.randomUUID?.() ?? [...crypto.getRandomValues(new Uint8Array(16))].join("-");
-
-function parsed(text) {
-  if (!text.trim()) return {};
-  try {
-    const value = JSON.parse(text);
-    if (value && typeof value === "object" && !Array.isArray(value)) return value;
-  } catch { /* said below */ }
-  throw new Error("The hyperparameters are not a JSON object such as {\"epochs\": 3}.");
-}
-
 /** Ask before work is thrown away. */
 function sure(job) {
   return new Promise((resolve) => {
@@ -121,10 +70,18 @@ function card(job, cancel) {
       el("span.card-end.muted", ago(job.created_at))),
     ended ? null : progress(job),
     job.error && !told(job) ? note(job.state === "cancelled" ? "plain" : "bad", job.error) : null,
+    recovered(job),
     el("div.gates", Object.entries(job.gates ?? {}).map(([name, gate]) => gateNote(name, gate))),
     el("div.card-foot",
       more(job),
+      panels(job, ended),
       ended ? null : cancelButton(job, cancel)));
+}
+
+/** Why it was begun again, and with what. */
+function recovered(job) {
+  const told = (job.recoveries ?? []).map((one) => el("li", `Attempt ${one.attempt}: ${one.text}`));
+  return told.length ? note("plain", el("ul.reasons", told)) : null;
 }
 
 /** Whether the gate's own reasons say all that the error says. */
@@ -170,7 +127,10 @@ function more(job) {
     facts([
       ["Job", el("code", job.id)],
       ["Started by", job.started_by],
-      ["Snapshot", el("code", job.snapshot_id)],
+      ["Snapshot", job.snapshot_id ? el("code", job.snapshot_id) : null],
+      ["Dataset", job.dataset_id ? el("code", job.dataset_id) : null],
+      ["Priority", job.priority],
+      ["Expected cost", job.forecast?.expected_usd ? `${job.forecast.expected_usd.toFixed(2)} USD` : null],
       ["Attempt", String(job.attempt)],
       ["Last change", job.updated_at ? ago(job.updated_at) : null],
       ...Object.entries(job.hyperparameters ?? {}).map(([name, value]) => [name, setting(name, value)]),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from millrace.contract import JobState
+from millrace.contract import JobState, Progress
+from millrace.joblog import JobLog, Line
 from playwright.sync_api import expect
 
 from tests.console import stage
@@ -98,15 +99,58 @@ def test_too_few_pairs_are_said_and_the_form_stays(console: Watched) -> None:
     expect(page.get_by_label("Strategy")).to_be_visible()
 
 
-def test_wrong_hyperparameters_are_said_before_anything_is_sent(console: Watched, api: Served) -> None:
+def test_the_form_is_the_strategys_schema_and_sends_only_what_was_changed(console: Watched, api: Served) -> None:
+    page = console.open("jobs")
+    page.get_by_role("button", name="Start a training").click()
+    page.get_by_text("Hyperparameters", exact=True).click()
+
+    page.get_by_label("rank", exact=True).fill("8")
+    expect(page.get_by_text("Of the adapter's matrices")).to_be_visible()
+    assert page.get_by_label("rank", exact=True).get_attribute("max") == "256"
+    page.get_by_label("Priority").select_option("high")
+    with page.expect_request("**/api/training-jobs") as sent:
+        page.get_by_role("button", name="Start", exact=True).click()
+
+    told = sent.value.post_data_json
+    assert told["hyperparameters"] == {"rank": 8} and (told["strategy"], told["priority"]) == ("lora-sft", "high")
+
+
+def test_the_cost_is_told_before_anything_is_begun(console: Watched, api: Served) -> None:
+    rows = "".join(f"Moreover text number {n},Text number {n}\n" for n in range(80))
+    api.drop("pairs.csv", ("prompt,completion\n" + rows).encode())
     page = console.open("jobs")
     page.get_by_role("button", name="Start a training").click()
 
-    page.get_by_label("Hyperparameters").fill("epochs = 3")
-    page.get_by_role("button", name="Start", exact=True).click()
+    page.get_by_role("button", name="What will it cost?").click()
 
-    expect(page.get_by_role("alert")).to_contain_text("not a JSON object")
-    assert not [path for method, path, _ in api.requests if method == "POST"]
+    expect(page.get_by_text("About 0.00 USD and")).to_be_visible()
+    assert not api.jobs.page(api.tenant, 10, None)[0]
+
+
+def test_the_log_and_the_loss_curve_open_and_grow(console: Watched, api: Served) -> None:
+    stage.running(api, "jone")
+    log = JobLog(api.corpus.table)
+    log.add(api.tenant, "jone", 1, "train", [Line(1, "1", "loading <b>weights</b>")])
+    points = [(Line(n, f"{n}", ""), Progress(step=n, steps=9, loss=4.0 / n)) for n in (1, 2, 4)]
+    log.add_figures(api.tenant, "jone", 1, "train", points)
+    page = console.open("jobs")
+
+    page.get_by_text("Log", exact=True).click()
+    expect(page.get_by_role("log")).to_contain_text("loading <b>weights</b>")
+    page.get_by_text("Loss curve", exact=True).click()
+    expect(page.get_by_role("img", name="Loss 4 at step 1, 1 at step 4")).to_be_visible()
+
+    log.add(api.tenant, "jone", 1, "train", [Line(2, "2", "one more line")])
+    stage.step(api, "jone", step=91)
+    expect(page.get_by_text("step 91 of 120")).to_be_visible()
+    expect(page.get_by_role("log")).to_contain_text("one more line")
+
+
+def test_why_a_job_was_begun_again_stands_with_it(console: Watched, api: Served) -> None:
+    job = api.jobs.get(api.tenant, stage.running(api, "jone").id)
+    api.jobs.again(api.tenant, job, "OutOfMemory", "Too big. Begun again with batch size 8 instead of 16.")
+    page = console.open("jobs")
+    expect(page.get_by_text("Attempt 1: Too big. Begun again with batch size 8 instead of 16.")).to_be_visible()
 
 
 def test_older_jobs_come_page_by_page(console: Watched, api: Served) -> None:

@@ -100,6 +100,39 @@ def test_a_training_that_fails_ends_as_failed_with_one_sentence(turning: Turning
     assert turning.api.get(f"/api/models/{job['model_id']}")["state"] == "failed"
 
 
+@pytest.mark.parametrize(
+    ("seed", "code", "says"),
+    [
+        (105, "Failed", "says that adapter.safetensors has 4 bytes; it has 11"),
+        (107, "DiskFull", "No space left on device; ask for a larger volume."),
+        (108, "Killed", "The container was killed, as happens when its machine runs out of memory."),
+    ],
+)
+def test_whatever_ends_a_container_its_job_ends_with_a_sentence_and_leaves_nothing(
+    turning: Turning, seed: int, code: str, says: str
+) -> None:
+    """J8: a container that lies in its manifest, a full disk, kill -9."""
+    id = _begin(turning, seed)
+    job = turning.job(id, "failed", within_s=150)
+    assert (job["error_code"], says in job["error"]) == (code, True), job["error"]
+    assert turning.api.get("/api/system/health")["active_jobs"] == 0
+    names = turning.aws("sagemaker").list_training_jobs(StatusEquals="InProgress")["TrainingJobSummaries"]
+    assert not [name for name in names if id in name["TrainingJobName"]]
+
+
+def test_a_training_without_memory_is_begun_again_smaller_and_completes(turning: Turning) -> None:
+    """J8: the ladder, by causing it; every attempt is a run with its own log and end."""
+    id = _begin(turning, 106)
+    job = turning.job(id, "completed", within_s=150)
+
+    assert job["hyperparameters"]["batch_size"] == 4 and job["attempt"] == 3
+    runs = turning.api.get(f"/api/training-jobs/{id}/attempts")["items"]
+    assert [run["state"] for run in runs] == ["failed", "failed", "completed"]
+    assert [run["error_code"] for run in runs] == ["OutOfMemory", "OutOfMemory", None]
+    curve = until(lambda: turning.api.get(f"/api/training-jobs/{id}/metrics")["parts"].get("train"), "its figures")
+    assert [point["step"] for point in curve][-1] == 2
+
+
 def test_a_training_that_hangs_is_stopped_at_its_limit_and_says_so(turning: Turning) -> None:
     """J8."""
     job = turning.job(_begin(turning, 102, max_runtime_s=3), "failed")
@@ -118,6 +151,10 @@ def test_a_cancelled_job_ends_within_seconds_and_its_work_with_it(turning: Turni
 
     until(lambda: _status(sagemaker, name) == "Stopped", "the container's end", within_s=15)
     assert turning.api.get("/api/system/health")["active_jobs"] == 0
+    assert (
+        turning.api.get(f"/api/models/{turning.api.get(f'/api/training-jobs/{id}')['model_id']}")["state"]
+        == "cancelled"
+    )
 
 
 def test_progress_of_a_running_container_is_seen(turning: Turning) -> None:

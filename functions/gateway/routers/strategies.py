@@ -19,6 +19,8 @@ class Strategy(BaseModel):
     hyperparameters: dict[str, Figures]
     """JSON schema of each, by name."""
     resources: Figures
+    data: str = "pairs"
+    """What it trains on: pairs or images."""
 
 
 @router.get("/api/strategies", summary="What can be trained, and with which hyperparameters")

@@ -1,7 +1,8 @@
 """Containers of the loop's tests: the contract of the real ones, and no machine learning.
 
 What a training does is told by its seed, which every strategy has: 101 exits with status 1, 102 hangs, 103 takes its
-time, 104 lies in its manifest. A model "serves" by dropping the word before the first comma.
+time, 104 writes no manifest, 105 lies in it, 106 has no memory for more than 4 rows at once, 107 meets a full disk, 108
+is killed. A model "serves" by dropping the word before the first comma.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -35,6 +37,13 @@ def train(job: Job) -> None:
     if seed == 101:
         job.fail("The fake container was told to fail.")
         sys.exit(1)
+    if seed == 106 and int(job.hyperparameters["batch_size"]) > 4:
+        job.fail(f"OutOfMemory: {job.hyperparameters['batch_size']} rows did not fit.")
+        sys.exit(1)
+    if seed == 107:
+        _fill_the_disk(job)
+    if seed == 108:
+        os.kill(os.getpid(), signal.SIGKILL)
     steps = {102: 10_000, 103: 80}.get(seed, 2)
     reporter = Reporter(steps, every_s=0.2)
     for step in range(1, steps + 1):
@@ -42,6 +51,15 @@ def train(job: Job) -> None:
         time.sleep(0.1)
     (job.model / "adapter.safetensors").write_bytes(b"fake")
     _seal(job, "adapter")
+
+
+def _fill_the_disk(job: Job) -> None:
+    try:
+        with open("/dev/full", "wb", buffering=0) as full:
+            full.write(b"weights")
+    except OSError as error:
+        job.fail(f"DiskFull: {error.strerror}; ask for a larger volume.")
+        sys.exit(1)
 
 
 def evaluate(job: Job) -> None:
@@ -63,6 +81,8 @@ def _seal(job: Job, format: str) -> None:
     manifest.write(
         job.model, format=format, strategy=strategy, metrics=GOOD, hyperparameters=values, source=Path(__file__).parent
     )
+    if job.hyperparameters.get("seed") == 105 and format == "adapter":
+        (job.model / "adapter.safetensors").write_bytes(b"other bytes")
 
 
 class Model(BaseHTTPRequestHandler):
