@@ -161,10 +161,9 @@ def test_a_diverging_candidate_is_tried_again_with_a_smaller_rate(small: Path, t
 
 
 def test_a_hanging_candidate_is_killed_and_the_job_goes_on(small: Path, tmp_path: Path) -> None:
-    slow = {"blocks": [{"kind": "conv", "filters": 128}] * 2, "training": {"epochs": 300, "batch_size": 8}}
-    made = job(
-        tmp_path, small, "cnn-trials", specs=[slow, SOUND], rungs=[1.0], trial_timeout_s=20, retries=0, workers=2
-    )
+    slow = {"blocks": [{"kind": "conv", "filters": 128}] * 3, "training": {"epochs": 300, "batch_size": 8}}
+    limits = {"rungs": [1.0], "trial_timeout_s": 8, "max_epochs": 300, "retries": 0, "workers": 2}
+    made = job(tmp_path, small, "cnn-trials", specs=[slow, SOUND], **limits)
     run(made)
 
     tried = json.loads((made.model / "results.json").read_text())["tried"]
