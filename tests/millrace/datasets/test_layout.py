@@ -114,7 +114,7 @@ def test_what_is_passed_over_is_counted_or_named() -> None:
         "cat/notes.txt",
         "cat/scan.tiff",
         "loose.png",
-        "cat/noextension",
+        "cat/bare",
         "dog/.hidden.png",
     )
 
