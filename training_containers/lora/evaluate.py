@@ -16,6 +16,7 @@ from millrace import evaluation
 from millrace.errors import InvalidInput
 from millrace.evaluation import Judged
 from millrace.text.faithfulness import verify
+from millrace.text.scores import score
 
 from training_containers.common import manifest, progress
 from training_containers.common.job import Job
@@ -54,15 +55,19 @@ def evaluate(job: Job) -> None:
     outputs, speed = written(candidate, tokenizer, encoded, wanted, lambda done: reporter.step(len(rows) + done))
     loss = target_loss(candidate, encoded, wanted.batch_size)
     examples = [_example(*both) for both in zip(rows, outputs, base_outputs, strict=True)]
+    verdicts, of_base = _verdicts(rows, outputs), _verdicts(rows, base_outputs)
     figures = {
-        **evaluation.summarise(_verdicts(rows, outputs), _verdicts(rows, base_outputs), wanted.seed),
+        **evaluation.summarise(verdicts, of_base, wanted.seed),
+        "faithful_rate": sum(not example["violations"] for example in examples) / len(examples),
+        "ai_likeness_change": _likeness(outputs) - _likeness([row.source for row in rows]),
         "loss": loss,
         "base_loss": base_loss,
         "loss_ratio": loss / base_loss,
         **overlap([row.target for row in rows], outputs),
         "generated_tokens_per_s": speed,
     }
-    (job.model / "evaluation.json").write_text(json.dumps({"examples": examples}, ensure_ascii=False, indent=1))
+    told = {"slices": by_length(rows, verdicts, of_base, wanted.seed), "examples": examples}
+    (job.model / "evaluation.json").write_text(json.dumps(told, ensure_ascii=False, indent=1))
     manifest.write(
         job.model,
         format="evaluation",
@@ -107,16 +112,38 @@ def written(
 
 
 def overlap(targets: Sequence[str], outputs: Sequence[str]) -> dict[str, float]:
-    """chrF (sacrebleu, 0..100) over the corpus and mean ROUGE-L F (rouge-score, 0..1)."""
+    """chrF and BLEU over the corpus (sacrebleu, 0..100), mean ROUGE-L F and similarity of characters (0..1)."""
+    from rapidfuzz.fuzz import ratio
     from rouge_score.rouge_scorer import RougeScorer
+    from sacrebleu.metrics.bleu import BLEU
     from sacrebleu.metrics.chrf import CHRF
 
     scorer = RougeScorer(["rougeL"])
     scores = [scorer.score(target, output)["rougeL"].fmeasure for target, output in zip(targets, outputs, strict=True)]
     return {
         "chrf": CHRF().corpus_score(list(outputs), [list(targets)]).score,
+        "bleu": BLEU(effective_order=True).corpus_score(list(outputs), [list(targets)]).score,
         "rouge_l": sum(scores) / len(scores),
+        "similarity": sum(ratio(*both) for both in zip(targets, outputs, strict=True)) / len(scores) / 100,
     }
+
+
+def by_length(rows: Sequence[Row], candidate: Sequence[Judged], base: Sequence[Judged], seed: int) -> dict[str, Any]:
+    """The same rates for the short, middling and long third of the sources, where a third has a row."""
+    order = sorted(range(len(rows)), key=lambda index: (len(rows[index].source), index))
+    third = -(-len(order) // 3)
+    parts = zip(
+        ("short", "middling", "long"), (order[at : at + third] for at in range(0, len(order), third)), strict=False
+    )
+    return {
+        name: evaluation.summarise([candidate[i] for i in part], [base[i] for i in part], seed)
+        | {"longest_source": max(len(rows[i].source) for i in part)}
+        for name, part in parts
+    }
+
+
+def _likeness(texts: Sequence[str]) -> float:
+    return sum(score(text)["ai_likeness"] for text in texts) / len(texts)
 
 
 def _batches(rows: Sequence[Encoded], size: int) -> Iterator[list[int]]:

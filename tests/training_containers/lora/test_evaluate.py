@@ -15,7 +15,8 @@ from training_containers.lora import evaluate
 
 FIGURES = {
     "examples", "content_kept_rate", "edit_rate", "base_edit_rate", "edit_gain_low", "edit_gain_high", "loss",
-    "base_loss", "loss_ratio", "exact_rate", "chrf", "rouge_l", "generated_tokens_per_s",
+    "base_loss", "loss_ratio", "exact_rate", "chrf", "bleu", "rouge_l", "similarity",
+    "faithful_rate", "ai_likeness_change", "generated_tokens_per_s",
 }  # fmt: skip
 
 
@@ -82,11 +83,26 @@ def test_batched_greedy_answers_are_those_of_one_row_alone(base: Path) -> None:
     assert seen == [4, 1, 2, 3, 4]
 
 
+def test_slices_by_length_hold_every_row_once_and_weigh_to_the_whole(evaluated: Job) -> None:
+    told = json.loads((evaluated.model / "evaluation.json").read_text())["slices"]
+    whole = manifest.read(evaluated.model).metrics
+
+    assert [told[name]["examples"] for name in ("short", "middling", "long")] == [3, 3, 2]
+    assert told["short"]["longest_source"] <= told["middling"]["longest_source"] <= told["long"]["longest_source"]
+    kept = sum(part["content_kept_rate"] * part["examples"] for part in told.values())
+    assert kept / 8 == pytest.approx(whole["content_kept_rate"])
+
+
 def test_overlap_is_full_for_equal_texts_and_less_for_others() -> None:
     same = evaluate.overlap(["The team left."], ["The team left."])
     other = evaluate.overlap(["The team left."], ["A group stayed."])
 
-    assert same == {"chrf": pytest.approx(100), "rouge_l": pytest.approx(1)}
+    assert same == {
+        "chrf": pytest.approx(100),
+        "bleu": pytest.approx(100),
+        "rouge_l": pytest.approx(1),
+        "similarity": 1,
+    }
     assert other["chrf"] < 30 and other["rouge_l"] == 0
 
 

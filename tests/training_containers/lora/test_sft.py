@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from millrace import contract
 from millrace.contract import Metrics, Progress
 
 from tests.training_containers.lora.conftest import job_folder, rows, sentence
-from training_containers.common import manifest
+from training_containers.common import main, manifest
 from training_containers.common.job import Job
 
 
@@ -94,3 +95,38 @@ def test_a_hyperparameter_out_of_bounds_is_named(tmp_path: Path, base: Path) -> 
     job = job_folder(tmp_path, {"train": rows(50), "base": base}, strategy="lora-sft", rank=-1)
 
     assert sentence(job).startswith("rank: ")
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory, base: Path) -> dict[str, float]:
+    return figures(tmp_path_factory.mktemp("plain"), base, batch_size=16)
+
+
+def figures(root: Path, base: Path, **more: object) -> dict[str, float]:
+    every = rows(56)
+    channels = {"train": every[:48], "validation": every[48:], "base": base}
+    told = {"epochs": 2, "learning_rate": 0.01, "seed": 1, "probe": False, **more}
+    job = job_folder(root / "job", channels, strategy="lora-sft", **told)
+    assert main.run("lora", job) == 0, (job.root / contract.FAILURE).read_text()
+    return manifest.read(job.model).metrics
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"batch_size": 4, "accumulation": 4}, {"batch_size": 16, "gradient_checkpointing": True}],
+    ids=["accumulated", "checkpointed"],
+)
+def test_a_rung_of_the_ladder_learns_what_the_whole_batch_does(
+    tmp_path: Path, base: Path, plain: dict[str, float], more: dict[str, object]
+) -> None:
+    made = figures(tmp_path, base, **more)
+
+    assert made["steps"] == plain["steps"] == 6
+    assert made["validation_loss"] < plain["base_validation_loss"] - 0.05
+    assert made["validation_loss"] == pytest.approx(plain["validation_loss"], abs=0.01)
+
+
+def test_padded_rows_learn_too_where_packing_is_not_wanted(tmp_path: Path, base: Path, plain: dict[str, float]) -> None:
+    made = figures(tmp_path, base, batch_size=16, packing=False)
+
+    assert made["validation_loss"] == pytest.approx(plain["validation_loss"], abs=0.1)
