@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -52,6 +53,70 @@ def test_a_batch_returns_only_its_failed_records(embedded: dict[str, str], put: 
     told = _ingest({"Records": [good, broken, nowhere, outside, folder]})
 
     assert told == {"batchItemFailures": [{"itemIdentifier": "m2"}]}
+
+
+def test_a_drop_that_needs_more_time_goes_on_by_an_event_of_its_own(
+    embedded: dict[str, str], put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from millrace import aws, intake
+
+    from functions.ingest.handler import handler
+
+    monkeypatch.setattr(intake, "_BLOCK_ROWS", 2)
+    hurried = SimpleNamespace(**{**vars(CONTEXT), "get_remaining_time_in_millis": lambda: 0})
+    queue, event, turns = embedded["MILLRACE_INGEST_QUEUE"], put("drop/acme/a.csv", pairs(5)), 0
+    while True:
+        turns += 1
+        assert handler(event, hurried) == {"batchItemFailures": []}
+        messages = aws.sqs().receive_message(QueueUrl=queue).get("Messages", [])
+        if not messages:
+            break
+        aws.sqs().delete_message(QueueUrl=queue, ReceiptHandle=messages[0]["ReceiptHandle"])
+        event = {"Records": [{**event["Records"][0], "body": messages[0]["Body"]}]}
+
+    (drop,) = Api()("GET", "/api/drops").body["items"]
+    assert (drop["state"], drop["accepted"], turns) == ("collected", 5, 4)
+    one = Api()("GET", f"/api/drops/{drop['id']}").body
+    assert one["report"] == drop["report"] and drop["report"] in one["report_url"]
+    assert Api("other")("GET", f"/api/drops/{drop['id']}").status == 404
+
+
+def test_what_fails_comes_again_soon_and_what_is_worked_on_does_not(
+    embedded: dict[str, str], put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from millrace.errors import Throttled
+    from millrace.intake import Intake
+    from millrace.queues import Queue
+
+    from functions.ingest.handler import HIDDEN_S
+
+    hidden: list[tuple[str, int]] = []
+    monkeypatch.setattr(Queue, "hide", lambda self, receipt, for_s: hidden.append((receipt, for_s)))
+
+    def fail(*_: Any) -> None:
+        raise Throttled("The table asks to be called less often.")
+
+    (good,) = put("drop/acme/a.csv", pairs(1))["Records"]
+    good = {**good, "receiptHandle": "r", "attributes": {"ApproximateReceiveCount": "3"}}
+    _ingest({"Records": [good]})
+    monkeypatch.setattr(Intake, "collect", fail)
+    _ingest({"Records": [good]})
+
+    assert hidden == [("r", HIDDEN_S), ("r", HIDDEN_S), ("r", 60)]
+
+
+def test_a_mapping_is_kept_and_the_files_to_come_are_read_by_it(embedded: dict[str, str], put: Put) -> None:
+    api, body = Api(), b"Entwurf;Endfassung\nLang.;Kurz.\n"
+    _ingest(put("drop/acme/before.csv", body))
+    assert api("PUT", "/api/drops/mapping", {"source": "Entwurf", "target": " endfassung"}).status == 200
+    assert api("PUT", "/api/drops/mapping", {"sauce": "x"}).status == 422
+    told = api("GET", "/api/drops/mapping").body
+    _ingest(put("drop/acme/after.csv", body))
+
+    assert (told["source"], told["target"], told["rejected"]) == ("Entwurf", "endfassung", None)
+    assert Api("other")("GET", "/api/drops/mapping").body["source"] is None
+    states = {item["key"]: item["state"] for item in api("GET", "/api/drops").body["items"]}
+    assert states == {"drop/acme/before.csv": "refused", "drop/acme/after.csv": "collected"}
 
 
 def test_why_a_drop_failed_is_logged_without_its_text(
