@@ -2,6 +2,7 @@
 
 import { get, key } from "./api.js";
 import { announce, el } from "./dom.js";
+import * as data from "./data.js";
 import * as datasets from "./datasets.js";
 import * as drops from "./drops.js";
 import * as humanize from "./humanize.js";
@@ -9,7 +10,7 @@ import * as jobs from "./jobs.js";
 import * as models from "./models.js";
 
 // Each exports title and build() -> {root, show(), hide()}; a view is built once and keeps what was typed into it.
-const VIEWS = { humanize, jobs, drops, datasets, models };
+const VIEWS = { humanize, jobs, data, drops, datasets, models };
 const FIRST = "humanize";
 const HEALTH_MS = 20000;
 

@@ -11,7 +11,7 @@ from tests.console import stage
 from tests.console.conftest import Watched
 from tests.loopback import Served
 
-VIEWS = ("humanize", "jobs", "drops", "models")
+VIEWS = ("humanize", "jobs", "data", "drops", "models")
 NAME = """(e => e.getAttribute('aria-label') || e.labels?.[0]?.textContent || e.textContent.trim())
 (document.activeElement)"""
 HOSTILE = '<img src=x onerror="window.hit=1"><script>window.hit=1</script>\'"&lt;b&gt;'

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.progress import Progress, TaskID
 
 from ..errors import InvalidInput
-from . import datasets, show, training, versions
+from . import data, datasets, show, training, versions
 from .client import Client, Refused
 from .dropping import upload, wait
 from .following import followed, is_job
@@ -27,6 +27,7 @@ SHOWN_REASONS = 10
 app = typer.Typer(name="millrace", no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 app.add_typer(training.jobs, name="jobs")
 app.add_typer(versions.models, name="models")
+app.add_typer(data.data, name="data")
 app.add_typer(datasets.datasets, name="datasets")
 
 

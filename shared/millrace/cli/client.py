@@ -35,8 +35,9 @@ class Client:
     def post(self, *path: str, body: Any, **headers: str) -> Any:
         return self._call("POST", _path(path), body, headers)
 
-    def delete(self, *path: str) -> Any:
-        return self._call("DELETE", _path(path))
+    def delete(self, *path: str, **query: Any) -> Any:
+        given = {name: value for name, value in query.items() if value is not None}
+        return self._call("DELETE", _path(path) + (f"?{urlencode(given)}" if given else ""))
 
     def _call(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
         sent = {
