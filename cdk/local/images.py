@@ -104,8 +104,14 @@ def lent() -> Iterator[list[str]]:
 
 
 def build(command: list[str], name: str, on: str, torch: str) -> float:
-    """Seconds that it took."""
-    began, context = time.monotonic(), bundle.context()
+    """Seconds that it took. The context is a copy of its own: a build takes long, and old contexts are cleared away."""
+    with tempfile.TemporaryDirectory() as folder:
+        context = Path(shutil.copytree(bundle.context(), Path(folder) / "context"))
+        return _build(command, name, on, torch, context)
+
+
+def _build(command: list[str], name: str, on: str, torch: str, context: Path) -> float:
+    began = time.monotonic()
     arguments = ["--build-arg", f"BASE={on}"]
     dockerfile = context / "training_containers" / name / "Dockerfile"
     if "ARG TORCH" in dockerfile.read_text():
