@@ -33,7 +33,7 @@ BASE = "python:3.11-slim-bookworm"
 OWN_BASE = "localhost/millrace-base:bookworm"
 PACKAGES = "python3,python3-pip,python3-venv,ca-certificates"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
-ROWS = 48
+ROWS, HELD_OUT = 60, 12
 TRAIN_S = 900
 
 
@@ -148,18 +148,24 @@ def train(command: list[str]) -> None:
     from training_containers.tiny.pairs import good
 
     with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder) / "data.jsonl"
-        rows = [{"id": str(n), "source": source, "target": target} for n, (source, target) in enumerate(good(ROWS))]
-        data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        rows = list(dict(good(2 * ROWS)).items())[:ROWS]  # each source once: what is held out is not trained on
+        train = _rows(Path(folder) / "train.jsonl", rows[HELD_OUT:])
+        validation = _rows(Path(folder) / "validation.jsonl", rows[:HELD_OUT])
         wanted = Launch(
             strategy=find("lora-sft"),
             hyperparameters={"epochs": 1, "minimum_rows": 1},
-            channels={"train": data, "validation": data, "base": REPO / "training_containers/tiny/weights"},
+            channels={"train": train, "validation": validation, "base": REPO / "training_containers/tiny/weights"},
             out=Path(folder) / "job",
             needs=Needs(max_runtime_s=TRAIN_S),
         )
         manifest = launch(Engine(command), wanted, lambda line: print(line, flush=True))
         print(f"Trained in the image, without network: {len(manifest.files)} files, {dict(manifest.metrics)}")
+
+
+def _rows(path: Path, rows: list[tuple[str, str]]) -> Path:
+    lines = [{"id": str(n), "source": source, "target": target} for n, (source, target) in enumerate(rows)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
 
 
 def main() -> None:

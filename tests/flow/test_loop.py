@@ -115,7 +115,7 @@ def test_whatever_ends_a_container_its_job_ends_with_a_sentence_and_leaves_nothi
     id = _begin(turning, seed)
     job = turning.job(id, "failed", within_s=150)
     assert (job["error_code"], says in job["error"]) == (code, True), job["error"]
-    assert turning.api.get("/api/system/health")["active_jobs"] == 0
+    until(lambda: turning.api.get("/api/system/health")["active_jobs"] == 0, "its last trace to go")
     names = turning.aws("sagemaker").list_training_jobs(StatusEquals="InProgress")["TrainingJobSummaries"]
     assert not [name for name in names if id in name["TrainingJobName"]]
 
