@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -237,3 +238,19 @@ EDITOR = [
 @pytest.mark.parametrize(("before", "after"), EDITOR, ids=range(len(EDITOR)))
 def test_what_a_strict_editor_asks_for(before: str, after: str) -> None:
     assert rewrite(before, "medium", "plain").text == after
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["moreover, ", "and and ", "a, b, and c ", "— ", "the the ", "“a ", "big, large and ", "1. ", "[x](", "It is. "],
+)
+def test_the_whole_rewriter_takes_linear_time_on_whatever_repeats(unit: str) -> None:
+    def least(size: int) -> float:
+        text, best = (unit * size)[:size], float("inf")
+        for _ in range(3):
+            began = time.process_time()
+            rewrite(text, "strong")
+            best = min(best, time.process_time() - began)
+        return best
+
+    assert least(80_000) <= 10 * least(20_000) + 0.02, "four times the text"
