@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from millrace import aws
 from millrace.admission import Admission, Limits
 from millrace.artifacts import Store
 from millrace.catalogue import Catalogue
+from millrace.classifying import Classifying
 from millrace.corpus import Corpus
 from millrace.datapolicy import Policies
 from millrace.datasets.dropped import DroppedImages
@@ -29,7 +30,7 @@ from millrace.queues import Queue
 from millrace.registry import Registry
 from millrace.rewrites import Rewrites
 from millrace.searching import Searching, nobody
-from millrace.serving import Serving
+from millrace.serving import Serving, endpoint_name
 from millrace.settings import Gateway, Ingest, Rewrite, Steps, Storage, Unpack
 from millrace.settings import Training as TrainingSettings
 from millrace.table import Table
@@ -156,6 +157,10 @@ def files(settings: Storage) -> Files:
 
 def pipeline(settings: Steps) -> Pipeline:
     return Pipeline(settings, corpus(settings), store(settings), jobs(settings), registry(settings))
+
+
+def classifying(settings: Storage) -> Classifying:
+    return Classifying(registry(settings), aws.sagemaker_runtime(), partial(endpoint_name, settings.stage))
 
 
 def searching(settings: Steps, asker: Callable[[Tenant, str], Ask | None] = nobody) -> Searching:

@@ -98,7 +98,8 @@ function cancelButton(job, cancel) {
 
 function progress(job) {
   const { step, steps, loss, accuracy, eta_s: eta, epoch, stage } = job.progress ?? {};
-  const what = STAGES[stage] ?? (job.state === "running" ? "Preparing" : "Waiting for its turn");
+  const round = /^trials(\d+)$/.exec(stage ?? "");
+  const what = round ? `Searching, round ${Number(round[1]) + 1}` : STAGES[stage] ?? (job.state === "running" ? "Preparing" : "Waiting for its turn");
   const known = Number.isFinite(step) && steps > 0;
   const parts = [
     !known ? null : step === 0 && typeof loss !== "number" ? "starting" : `step ${count(step)} of ${count(steps)}`,

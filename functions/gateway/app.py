@@ -8,6 +8,7 @@ from functions.gateway import problems
 from functions.gateway.routers import (
     available,
     batch,
+    classify,
     console,
     datasets,
     drops,
@@ -47,6 +48,7 @@ for router in (
     policies,
     training_jobs,
     available,  # before models, whose {id} would take its name
+    classify,
     models,
     replays,
     routing_state,

@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 Status = Literal["creating", "in_service", "failed"]
 
 
+def endpoint_name(stage: str, tenant: Tenant, model: Model) -> str:
+    """One endpoint a name of a tenant's; its versions take turns behind it."""
+    digest = hashlib.sha256(f"{tenant.id}\0{model.name}".encode()).hexdigest()[:10]
+    return f"millrace-{stage}-{tenant.id}-{model.name}"[:40].rstrip("-") + f"-{digest}"
+
+
 @dataclass(frozen=True)
 class Serving:
     sagemaker: SageMakerClient
@@ -37,8 +43,7 @@ class Serving:
     instance_type: str
 
     def endpoint_name(self, tenant: Tenant, model: Model) -> str:
-        digest = hashlib.sha256(f"{tenant.id}\0{model.name}".encode()).hexdigest()[:10]
-        return f"millrace-{self.stage}-{tenant.id}-{model.name}"[:40].rstrip("-") + f"-{digest}"
+        return endpoint_name(self.stage, tenant, model)
 
     def version_name(self, tenant: Tenant, model: Model) -> str:
         """Of the model and the configuration; an attempt that trained again has other bytes, so another name."""

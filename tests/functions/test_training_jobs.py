@@ -113,9 +113,10 @@ def test_every_attempt_is_a_run_with_its_own_figures_and_end(api: Api, put: Put)
     ("asked", "says"),
     [
         ({"strategy": "magic"}, "no strategy 'magic'"),
-        ({"hyperparameters": {"rank": 0}}, "rank lies between 1"),
+        ({"hyperparameters": {"rank": 257}}, "rank lies between 0"),
         ({"hyperparameters": {"depth": 3}}, "no hyperparameter depth"),
-        ({"dataset_id": "d1"}, "trains on pairs, not on images"),
+        ({"strategy": "lora-sft", "dataset_id": "d1"}, "trains on pairs, not on images"),
+        ({"dataset_id": "d1"}, "no dataset d1 that is ready"),
         ({"snapshot_id": "sn-of-another"}, "no snapshot"),
         ({"priority": "now"}, "priority"),
     ],

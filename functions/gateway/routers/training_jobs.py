@@ -11,7 +11,7 @@ from millrace import clock
 from millrace.clock import fresh_id
 from millrace.contract import JobState
 from millrace.jobs import Job as DomainJob
-from millrace.training import DEFAULT_MODEL_NAME
+from millrace.training import AUTO
 from pydantic import BaseModel, Field
 
 from functions import parts
@@ -26,9 +26,9 @@ routes = APIRouter(tags=["training jobs"])
 
 
 class Request(BaseModel):
-    strategy: str = Field("lora-sft", max_length=64)
+    strategy: str = Field(AUTO, max_length=64, description="auto: the data decide.")
     hyperparameters: dict[str, Any] = Field(default_factory=dict, description="Over the strategy's defaults.")
-    model_name: str = Field(DEFAULT_MODEL_NAME, max_length=32)
+    model_name: str = Field("", max_length=32, description="Empty: humanizer, or classifier for images.")
     snapshot_id: str | None = Field(None, max_length=64, description="Pairs to train on; else all that are usable now.")
     dataset_id: str | None = Field(None, max_length=64, description="Images to train on, for a strategy on images.")
     max_runtime_s: int | None = Field(

@@ -58,10 +58,17 @@ def text(value: Any) -> str:
     return escape(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
+def stage(name: str) -> str:
+    """What a job's container is at; `trials<n>` is round n of a search, counted from one for people."""
+    if name.startswith("trials"):
+        return f"searching, round {int(name.removeprefix('trials')) + 1}"
+    return STAGES.get(name, "waiting")
+
+
 def doing(progress: Mapping[str, Any]) -> str:
     """What a job is at, in a few words: training, step 34 of 120, loss 0.412, about 41 s left."""
     step, steps, eta_s = progress.get("step"), progress.get("steps"), progress.get("eta_s")
-    words = [STAGES.get(str(progress.get("stage")), "waiting")]
+    words = [stage(str(progress.get("stage")))]
     if steps:
         words.append(f"step {step} of {steps}")
     words += [f"{name} {progress[name]:.3g}" for name in ("loss", "accuracy") if isinstance(progress.get(name), float)]

@@ -21,8 +21,9 @@ jobs = typer.Typer(
 )
 jobs.command("launch")(launching.launch_one)
 
-Strategy = Annotated[str, typer.Option(help="How to train.")]
-Name = Annotated[str, typer.Option(help="The model's name.")]
+Strategy = Annotated[str, typer.Option(help="How to train; auto: the data decide.")]
+Name = Annotated[str, typer.Option(help="The model's name; else humanizer, or classifier for images.")]
+Dataset = Annotated[str | None, typer.Option("--dataset", help="Images to train on; else all usable pairs.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="A hyperparameter: name=value.")]
 Priority = Annotated[str, typer.Option(help="low, normal or high, among your own.")]
 Instance = Annotated[str | None, typer.Option("--instance", help="Machine of the training.")]
@@ -54,8 +55,9 @@ def list_jobs(
 @jobs.command("start")
 @plainly
 def start(
-    strategy: Strategy = "lora-sft",
-    name: Name = "humanizer",
+    strategy: Strategy = "auto",
+    name: Name = "",
+    dataset: Dataset = None,
     set_: Set = None,
     priority: Priority = "normal",
     instance: Instance = None,
@@ -66,9 +68,9 @@ def start(
     key: Key = None,
     json: Json = False,
 ) -> None:
-    """Train on all usable pairs."""
+    """Train on all usable pairs, or on a dataset of images."""
     client = client_of(api, key)
-    body = _wanted(strategy, name, set_, priority, instance, max_cost, spot)
+    body = _wanted(strategy, name, set_, priority, instance, max_cost, spot, dataset)
     job = client.post("training-jobs", body=body, idempotency_key=str(uuid.uuid4()))
     if watch:
         _watch(client, job["id"], json)
@@ -79,7 +81,8 @@ def start(
 @jobs.command("forecast")
 @plainly
 def forecast(
-    strategy: Strategy = "lora-sft",
+    strategy: Strategy = "auto",
+    dataset: Dataset = None,
     set_: Set = None,
     instance: Instance = None,
     max_cost: Most = None,
@@ -88,7 +91,7 @@ def forecast(
     json: Json = False,
 ) -> None:
     """What a training would cost; nothing is begun."""
-    body = _wanted(strategy, "humanizer", set_, "normal", instance, max_cost, False)
+    body = _wanted(strategy, "", set_, "normal", instance, max_cost, False, dataset)
     told = client_of(api, key).post("training-jobs", "forecast", body=body)
     if json:
         show.say_json(told)
@@ -110,9 +113,10 @@ def _wanted(
     instance: str | None,
     max_cost: float | None,
     spot: bool,
+    dataset: str | None,
 ) -> dict[str, Any]:
     body = {"strategy": strategy, "model_name": name, "hyperparameters": settings_of(set_), "priority": priority}
-    return body | {"instance_type": instance, "max_cost_usd": max_cost, "spot": spot}
+    return body | {"instance_type": instance, "max_cost_usd": max_cost, "spot": spot, "dataset_id": dataset}
 
 
 @jobs.command("logs")
