@@ -142,9 +142,8 @@ class Intake:
         with path.open("wb") as file:
             file.writelines(merge.lines())
         with aws.mapped("Writing the index"):
-            self.datasets.uploads.s3.upload_file(
-                str(path), self.store.bucket, folder(tenant, id, "channel", "index.jsonl")
-            )
+            key = folder(tenant, id, "channel", "index.jsonl")
+            self.datasets.uploads.s3.upload_file(Filename=str(path), Bucket=self.store.bucket, Key=key)
 
     def _write_dataset(self, tenant: Tenant, dataset: Dataset, merge: Merge, report: Mapping[str, Any]) -> None:
         told = {

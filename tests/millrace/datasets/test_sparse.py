@@ -19,14 +19,15 @@ from tests.millrace.datasets.sparse import File, Sparse
 ROOT = Path(__file__).parents[3]
 MEMBERS = 1_000_000 if LONG else 30_000
 _SCRIPT = """
-import json, resource, sys
+import json, sys
 from millrace.datasets.indexing import Index
 from tests.millrace.datasets.sparse import Sparse
+from tests.millrace.datasets.verdicts import peak_bytes
 archive = Sparse(int(sys.argv[1]), int(sys.argv[2]))
 with Index(archive, archive.size) as index:
     plan, layout = index.plan()
     slices = sum(1 for _ in index.slices(plan, layout))
-rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+rss = peak_bytes()
 told = dict(size=archive.size, requests=archive.requests, fetched=archive.fetched_bytes, items=plan.items)
 print(json.dumps({**told, "slices": slices, "classes": len(plan.classes), "rss": rss}))
 """
