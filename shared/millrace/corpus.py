@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 INLINE_BYTES = 8 * 1024
 """A longer text lives in S3 under its data point's id, and is checked against its hash."""
 COUNTS = "counts"
-_WRITERS = 8
+_WRITERS = 6
 _TRIES = 8
 _NAMES = (*DataPoint.__dataclass_fields__, "body_key", "body_sha256")
 _BODY = ("source", "target", "rejected", "context")

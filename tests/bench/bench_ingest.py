@@ -91,12 +91,12 @@ def _items(body: bytes) -> Iterator[dict[str, Any]]:
     from millrace.clock import stamp
     from millrace.corpus import Corpus
     from millrace.drops import Row
-    from millrace.intake import _point
+    from millrace.intake import point_of
     from millrace.tenants import Tenant
 
     corpus, tenant, now = Corpus(None, None), Tenant("acme"), stamp()  # type: ignore[arg-type]
     for line, row in enumerate(csv.DictReader(io.StringIO(body.decode())), 2):
-        point = _point(Row(line, row["prompt"], row["completion"]), "dr1", now)
+        point = point_of(Row(line, row["prompt"], row["completion"]), "dr1", now)
         item = corpus._item(tenant, point)
         yield {k: Decimal(repr(v)) if isinstance(v, float) else v for k, v in item.items() if v is not None}
 

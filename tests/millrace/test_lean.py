@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
 import pytest
+from botocore import auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError, HTTPClientError
-from millrace.lean import Lean
+from millrace.lean import Lean, signed
 from millrace.table import Table
 
 from tests.fakes import FakeDynamo, client_error
@@ -39,6 +44,22 @@ def test_what_it_writes_is_what_boto3_writes_and_signs() -> None:
 
 
 SIGNED = {"authorization", "x-amz-date", "x-amz-target", "content-type"}
+
+
+@pytest.mark.parametrize("token", [None, "session-token"])
+def test_the_signature_is_botocore_s(token: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    at = datetime(2026, 11, 20, 22, 5, 9, tzinfo=UTC)
+    monkeypatch.setattr(auth, "get_current_datetime", lambda: at.replace(tzinfo=None))
+    monkeypatch.setattr(time, "gmtime", lambda: at.timetuple())
+    credentials, body = Credentials("AKID", "secret/+=", token), '{"a": "ü"}'.encode()
+
+    ours = signed(credentials, "eu-west-1", "dynamodb.eu-west-1.amazonaws.com", "DynamoDB_20120810.X", body)
+
+    sent = {name: ours[name] for name in ("content-type", "x-amz-target")}
+    request = AWSRequest("POST", "https://dynamodb.eu-west-1.amazonaws.com/", data=body, headers=sent)
+    auth.SigV4Auth(credentials, "dynamodb", "eu-west-1").add_auth(request)
+    assert ours["Authorization"] == request.headers["Authorization"]
+    assert ours.get("x-amz-security-token") == token
 
 
 class Failing(FakeDynamo):
