@@ -12,8 +12,6 @@ import re
 from array import array
 from collections.abc import Iterable, Sequence
 
-from rensa import RMinHash
-
 ALIKE = 0.7
 """From here on two texts are near duplicates."""
 BANDS, ROWS = 12, 4
@@ -33,6 +31,8 @@ def shingles(text: str) -> list[str]:
 
 def signature(text: str) -> array[int]:
     """PERMUTATIONS hashes of 32 bits."""
+    from rensa import RMinHash  # loaded by who compares texts, not by whoever could
+
     sketch = RMinHash(num_perm=PERMUTATIONS, seed=_SEED)
     sketch.update(shingles(text))
     return array("I", sketch.digest())
