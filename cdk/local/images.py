@@ -149,8 +149,8 @@ def train(command: list[str]) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         rows = list(dict(good(2 * ROWS)).items())[:ROWS]  # each source once: what is held out is not trained on
-        train = _rows(Path(folder) / "train.jsonl", rows[HELD_OUT:])
-        validation = _rows(Path(folder) / "validation.jsonl", rows[:HELD_OUT])
+        train = _rows(Path(folder) / "train", rows[HELD_OUT:])
+        validation = _rows(Path(folder) / "validation", rows[:HELD_OUT])
         wanted = Launch(
             strategy=find("lora-sft"),
             hyperparameters={"epochs": 1, "minimum_rows": 1},
@@ -162,10 +162,11 @@ def train(command: list[str]) -> None:
         print(f"Trained in the image, without network: {len(manifest.files)} files, {dict(manifest.metrics)}")
 
 
-def _rows(path: Path, rows: list[tuple[str, str]]) -> Path:
+def _rows(channel: Path, rows: list[tuple[str, str]]) -> Path:
     lines = [{"id": str(n), "source": source, "target": target} for n, (source, target) in enumerate(rows)]
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return path
+    channel.mkdir()
+    (channel / "data.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return channel
 
 
 def main() -> None:

@@ -32,8 +32,8 @@ def test_a_dropped_file_becomes_a_serving_model_and_auto_asks_it(turning: Turnin
 
     model = turning.api.get(f"/api/models/{job['model_id']}")
     assert model["state"] == "active" and model["lineage"]["snapshot_id"] == job["snapshot_id"]
-    manifest_key = f"tenants/demo/snapshots/{job['snapshot_id']}/manifest.json"
-    body = turning.aws("s3").get_object(Bucket=turning.outputs["DataBucket"], Key=manifest_key)["Body"].read()
+    ids_key = f"tenants/demo/snapshots/{job['snapshot_id']}/ids.txt"
+    body = turning.aws("s3").get_object(Bucket=turning.outputs["DataBucket"], Key=ids_key)["Body"].read()
     assert edit["data_point_id"].encode() in body
 
     again = turning.api.post("/api/humanize", {"text": "Moreover, the lamp number 7 is here."})

@@ -51,7 +51,7 @@ def test_a_machine_that_does_not_do_is_refused_with_both_figures(kind: str, says
 
 
 def test_a_forecast_is_seconds_times_price_part_by_part() -> None:
-    wanted = [(find("lora-sft"), "ml.g5.2xlarge"), *[(s, None) for s in following(find("lora-sft"))]]
+    wanted = [(find("lora-sft"), "ml.g5.2xlarge"), *[(s, None) for s in following(find("lora-sft"), {})]]
 
     told = forecast(wanted, rows=1_000)
 
