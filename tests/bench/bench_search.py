@@ -6,10 +6,10 @@ prior's own recipes the first, second or third is there at once), and stop when 
 validation split; both must, or the run is refused. The peer is Optuna's RandomSampler over that list and a training
 loop as tutorials have it: a Dataset that augments one image at a time, a DataLoader, the candidate's own optimiser
 and schedule in float32 on one thread (a second one makes networks as small as these slower, and far slower where the
-cores are shared); it may stop after any epoch. Ours takes six candidates at a time in rungs, one confined process a
-core. Included: everything from the first candidate to the stop, forks and sandboxes too. Not included: imports,
-decoding, drawing the candidates. The floor is a matrix product of 1,024 x 1,024; what it does a second is the peak
-that FLOPs are held against.
+cores are shared); it may stop after any epoch. Ours sends two candidates the whole way and then takes six at a time
+in rungs, one confined process a core; it too may stop after any epoch. Included: everything from the first candidate
+to the stop, forks and sandboxes too. Not included: imports, decoding, drawing the candidates. The floor is a matrix
+product of 1,024 x 1,024; what it does a second is the peak that FLOPs are held against.
 """
 
 from __future__ import annotations
@@ -70,16 +70,16 @@ def wide(task: Task, draw: random.Random) -> list[Spec]:
 
 
 def ours(loaded: data.Data, specs: list[Spec], seed: int) -> dict[str, Any]:
-    """Successive halving over the list, six at a time."""
+    """As the search does it: two scouts the whole way, then successive halving, six at a time."""
     settings = SearchSettings(seed=seed)
     with tempfile.TemporaryDirectory() as folder:
         harness = Harness(loaded, settings, Path(folder), "cpu", 2 << 30, Quiet(0))
-        began, reached = time.perf_counter(), False
-        for at in range(0, len(specs), POPULATION):
-            some = [Candidate(at + n, spec, "evolution") for n, spec in enumerate(specs[at : at + POPULATION], 1)]
-            reached = harness.halve(some, settings.shares, settings.keep, TARGET)
-            if reached:
-                break
+        all_of_them = [Candidate(n, spec, "evolution") for n, spec in enumerate(specs, 1)]
+        began, at = time.perf_counter(), harness.pool.workers
+        reached = harness.scout(all_of_them, TARGET)
+        while not reached and at < len(specs):
+            reached = harness.halve(all_of_them[at : at + POPULATION], settings.shares, settings.keep, TARGET)
+            at += POPULATION
         seconds = time.perf_counter() - began
         flops = sum(
             3 * harness.cost(t.spec).flops * loaded.task.samples * t.epochs for t in harness.history if t.accuracy

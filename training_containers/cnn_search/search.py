@@ -132,9 +132,13 @@ def _try(harness: Harness, settings: Bounded, proposed: Proposed, round: int, de
         parent = proposed.parents.get(architecture.digest(spec))
         cut = spec.training.model_copy(update={"epochs": min(spec.training.epochs, settings.max_epochs)})
         candidates.append(Candidate(number, spec.model_copy(update={"training": cut}), proposed.source, round, parent))
-    return harness.halve(
-        candidates, settings.shares, settings.keep, settings.target_accuracy, settings.retries, deadline
-    )
+    first = 0
+    if settings.target_accuracy < 1 and round == 0:
+        first = harness.pool.workers
+        if harness.scout(candidates, settings.target_accuracy, deadline) or len(candidates) <= first:
+            return harness.best is not None and harness.best >= settings.target_accuracy
+    rest = candidates[first:]
+    return harness.halve(rest, settings.shares, settings.keep, settings.target_accuracy, settings.retries, deadline)
 
 
 def _plan_steps(harness: Harness, settings: Bounded, candidates: int, rounds: int) -> None:

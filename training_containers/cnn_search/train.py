@@ -89,8 +89,11 @@ def fit(
     device: str = "cpu",
     look: Callable[[Told], None] = lambda told: None,
     rates: list[tuple[list[nn.Parameter], float]] | None = None,
+    target: float = math.inf,
 ) -> Told:
     """Train in place; the last look. `rates`: parameters with a share of the learning rate each; by default all at 1.
+
+    Ends early, after any epoch, where validation accuracy is `target` or more.
 
     Diverged where the loss stops being a number.
     """
@@ -132,10 +135,12 @@ def fit(
         mean = float(total) / per_epoch
         if not math.isfinite(mean):
             raise Diverged(f"The loss became infinite or not a number in epoch {epoch} of {recipe.epochs}.")
-        if epoch in looks or epoch == recipe.epochs:
+        if epoch in looks or target <= 1 or epoch == recipe.epochs:
             found = evaluate(model, validation, prepare, device)
             told = Told(epoch, recipe.epochs, round(mean, 6), round(found.loss, 6), found.accuracy)
             look(told)
+            if told.accuracy >= target:
+                break
     assert told is not None  # noqa: S101 - a recipe has at least one epoch
     return told
 

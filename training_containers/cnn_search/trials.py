@@ -61,10 +61,13 @@ class Run:
     epochs: int
     seed: int
     keep: bool = False
+    target: float = math.inf
+    """Validation accuracy at which it ends before its epochs do; a finalist's never."""
 
     @property
     def key(self) -> str:
-        return f"{self.candidate.id}-{self.epochs}-{self.seed}"
+        early = f"-{self.target}" if math.isfinite(self.target) else ""
+        return f"{self.candidate.id}-{self.epochs}-{self.seed}{early}"
 
 
 @dataclass
@@ -164,6 +167,7 @@ class Harness:
             device=self.device,
             look=lambda told: say({"type": "look", **vars(told)}),
             rates=rates,
+            target=run.target,
         )
         peak = torch.cuda.max_memory_allocated() if self.device == "cuda" else 0
         say({"type": "gpu", "gpu_bytes": peak})
@@ -225,12 +229,13 @@ class Harness:
         True as soon as one reaches the target on validation: then the rest is left where it stands.
         """
         alive, reached = list(candidates), False
+        early = target if target < 1 else math.inf
 
         def enough(line: dict[str, Any]) -> bool:
             return line["accuracy"] is not None and line["accuracy"] >= target
 
         for rung, share in enumerate(shares):
-            runs = [self._run(c, share, share == shares[-1]) for c in alive]
+            runs = [self._run(c, share, share == shares[-1], early) for c in alive]
             lines = self.train(runs, enough, deadline)
             if not rung and retries:
                 more = self._again(runs, lines, retries, enough, deadline)
@@ -249,10 +254,14 @@ class Harness:
             alive = good[: max(1, math.ceil(keep * len(good)))]
         return reached
 
-    def _run(self, candidate: Candidate, share: float, last: bool) -> Run:
-        """The weights of the last rung are kept: a finalist's first seed is trained already."""
+    def scout(self, candidates: Sequence[Candidate], target: float, deadline: float | None = None) -> bool:
+        """As many as there are workers go the whole way at once: where the task is easy, that is all it takes."""
+        return self.halve(candidates[: self.pool.workers], [1.0], 1.0, target, 0, deadline)
+
+    def _run(self, candidate: Candidate, share: float, last: bool, early: float) -> Run:
+        """The weights of the last rung are kept: a finalist's first seed is trained already, if to its end."""
         epochs = max(1, round(share * candidate.spec.training.epochs))
-        return Run(candidate, epochs, self.settings.seed, keep=last)
+        return Run(candidate, epochs, self.settings.seed, last and not math.isfinite(early), early)
 
     def _again(
         self,
@@ -274,7 +283,8 @@ class Harness:
                     number += 1
                     parent = run.candidate
                     other = Candidate(number, spec, "retry", parent.round, parent.id)
-                    fresh.append(Run(other, min(run.epochs, spec.training.epochs), run.seed, run.keep))
+                    epochs = min(run.epochs, spec.training.epochs)
+                    fresh.append(Run(other, epochs, run.seed, run.keep, run.target))
             if not fresh:
                 break
             lines |= self.train(fresh, enough, deadline)
