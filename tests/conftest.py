@@ -31,7 +31,7 @@ ENVIRONMENT = {
     "MILLRACE_PROVIDER_SECRET": "millrace-test-providers",
     "MILLRACE_REWRITE_QUEUE": "https://sqs.us-east-1.amazonaws.com/123456789012/millrace-test-rewrites",
     "MILLRACE_CURSOR_SECRET": "millrace-test-cursors",
-    "MILLRACE_IMAGES": '{"lora": "lora:1", "gguf": "gguf:1", "serve": "serve:1"}',
+    "MILLRACE_IMAGES": '{"lora": "lora:1", "gguf": "gguf:1", "serve": "serve:1", "cnn_search": "cnn:1"}',
     "MILLRACE_TRAINING_ROLE": "arn:aws:iam::123456789012:role/containers",
     "MILLRACE_KMS_KEY": "arn:aws:kms:us-east-1:123456789012:key/1",
     "POWERTOOLS_SERVICE_NAME": "millrace",
