@@ -22,7 +22,11 @@ from tests.providers_server import Answer, ProviderServer, Script, provider_serv
 
 ACME = Tenant("acme", Tier.ENTERPRISE)
 GOOD = {"blocks": [{"kind": "conv", "filters": 24}], "training": {"learning_rate": 0.003, "epochs": 4}}
-NONSENSE = ["Here is a poem.", "import os\nos.system('id')", json.dumps([{"blocks": [{"kind": "conv", "filters": 10**8}]}])]
+NONSENSE = [
+    "Here is a poem.",
+    "import os\nos.system('id')",
+    json.dumps([{"blocks": [{"kind": "conv", "filters": 10**8}]}]),
+]
 
 
 @dataclass
