@@ -23,10 +23,10 @@ from typing import Any, Self
 import orjson
 
 SCRIPT = Path(__file__).with_name("decoder.py")
-MEMORY_BYTES = 640 * 2**20
-"""Of address space, most of which is libraries: 36 million pixels of four channels take 144 MB of it."""
+MEMORY_BYTES = 256 * 2**20
+"""Of address space, so that no image takes more of the machine: 36 million pixels of four channels are 144 MB."""
 IMAGE_S = 10.0
-"""The slowest image of 36 million pixels took 1.6 s here."""
+"""The slowest image that fits took 0.7 s here."""
 CPU_S = 3600
 MAX_REPLY_BYTES = 2**20
 

@@ -1,6 +1,6 @@
 """What all slices saw, as one index and one report. Pure but for an SQLite file, so that memory stays flat.
 
-Two million images are sorted on the disk, in the time that two million lines take to write.
+Sorting and grouping are left to the disk: two million rows do not fit into a function's memory.
 """
 
 from __future__ import annotations

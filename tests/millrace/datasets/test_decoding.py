@@ -8,6 +8,7 @@ import signal
 import struct
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from millrace.datasets.decoding import Decoder
@@ -58,6 +59,21 @@ def test_a_hostile_image_is_an_error_and_the_next_one_is_read(decoder: Decoder, 
     assert decoder.look(picture(1))[0]["format"] == "PNG"
 
 
+def test_the_largest_images_fit_and_the_kernel_holds_the_rest_to_256_mib(decoder: Decoder) -> None:
+    large = png(6_000, 6_000, bytes(6_000 * (6_000 * 3 + 1)))
+    assert decoder.look(large, thumbnail=True)[0]["width"] == 6_000
+    webp = io.BytesIO()
+    Image.new("RGB", (4_500, 4_000)).save(webp, "WEBP", method=0)
+
+    found, _ = decoder.look(webp.getvalue())
+
+    assert "at most 14,000,000" in found["error"]
+    child = decoder._child
+    assert child is not None
+    peak = Path(f"/proc/{child.pid}/status").read_text().split("VmPeak:")[1].split()[0]
+    assert int(peak) * 1024 <= 256 * 2**20
+
+
 def test_damaged_images_never_stop_the_decoder(decoder: Decoder) -> None:
     for format in ("JPEG", "PNG", "WEBP", "BMP", "GIF"):
         whole = bytearray(picture(7, format, (40, 30)))
@@ -89,8 +105,8 @@ def test_the_child_has_no_keys_writes_nothing_and_starts_nothing(decoder: Decode
     child = decoder._child
     assert child is not None
 
-    environment = open(f"/proc/{child.pid}/environ", "rb").read()
-    limits = open(f"/proc/{child.pid}/limits").read()
+    environment = Path(f"/proc/{child.pid}/environ").read_bytes()
+    limits = Path(f"/proc/{child.pid}/limits").read_text()
 
     assert environment == b""
     for name, most in (
