@@ -11,11 +11,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
-from .archive import Archive
 from .delimited import Delimited
 from .json_lines import JsonLines
 from .json_list import DATA_NAMES, JsonList
-from .parquet import Parquet
 from .records import ROLES, Refusal, Row, Unreadable, layout_of
 from .sources import Held, Ranges, Source, gunzipped, recoded, spooled
 
@@ -54,12 +52,16 @@ _DATA = re.compile(rb'"(' + b"|".join(DATA_NAMES) + rb')"\s*:\s*\[\s*[{\]]')
 
 
 def _parquet(source: Source, mapping: Mapping_, mark: Mapping[str, Any] | None) -> Reader:
+    from .parquet import Parquet  # when it is needed: the API looks at drops and reads none
+
     return Parquet(source if hasattr(source, "read") else spooled(source), mapping, mark)  # type: ignore[arg-type]
 
 
 def _archive(source: Source, mapping: Mapping_, mark: Mapping[str, Any] | None) -> Reader:
     if not hasattr(source, "read"):
         raise Unreadable("an archive inside a compressed file or an archive is not opened")
+    from .archive import Archive
+
     return Archive(source, mapping, _inside, mark)  # type: ignore[arg-type]
 
 
