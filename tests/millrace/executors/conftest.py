@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,3 +38,11 @@ def alive(pid: int) -> bool:
         return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except FileNotFoundError:
         return False
+
+
+def gone(pids: list[int], within_s: float = 5.0) -> bool:
+    """Whether all of them end; a killed process may take a moment to be buried."""
+    deadline = time.monotonic() + within_s
+    while any(alive(pid) for pid in pids) and time.monotonic() < deadline:
+        threading.Event().wait(0.02)
+    return not any(alive(pid) for pid in pids)

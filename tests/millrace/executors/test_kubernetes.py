@@ -14,7 +14,7 @@ from millrace.executors.kubernetes import Cluster, job, no_network
 from millrace.executors.launch import Launch, launch
 
 from .cluster import Server
-from .conftest import alive
+from .conftest import gone
 
 Wanted = Callable[..., Launch]
 
@@ -103,7 +103,7 @@ def test_one_that_hangs_is_removed_with_its_pod(cluster: Cluster, server: Server
     for pods in server.state.pods.values():
         for pod in pods:
             pod.process.wait(5)
-    assert not any(alive(pid) for pid in pids)
+    assert gone(pids)
 
 
 def test_a_preempted_pod_has_a_successor_and_the_job_completes(

@@ -17,7 +17,7 @@ from millrace.executors.docker import Engine, found
 from millrace.executors.launch import Launch, launch
 from millrace.executors.process import Processes
 
-from .conftest import IMAGES, alive
+from .conftest import IMAGES, gone
 
 Wanted = Callable[..., Launch]
 
@@ -109,7 +109,7 @@ def test_one_that_hangs_is_stopped_at_its_limit_with_all_that_it_started(
     with pytest.raises(TrainingFailed, match="it ran for longer than 2 s"):
         launch(any_executor, wanted("hang", max_runtime_s=2), said.append)
 
-    assert len(_pids(said)) == 2 and not any(alive(pid) for pid in _pids(said))
+    assert len(_pids(said)) == 2 and gone(_pids(said))
 
 
 def test_a_person_who_interrupts_leaves_nothing_running(any_executor: Executor, wanted: Wanted) -> None:
@@ -135,7 +135,7 @@ def test_a_person_who_interrupts_leaves_nothing_running(any_executor: Executor, 
     with pytest.raises(KeyboardInterrupt):
         launch(one, wanted("hang"), lambda line: None)
 
-    assert len(one.pids) == 2 and not any(alive(pid) for pid in one.pids)
+    assert len(one.pids) == 2 and gone(one.pids)
 
 
 def test_no_key_of_this_shell_reaches_a_container(wanted: Wanted, monkeypatch: pytest.MonkeyPatch) -> None:
