@@ -261,9 +261,8 @@ def _report(
 
 
 def chosen(harness: Harness, n: int) -> list[Finalist]:
-    """The best of the history, those trained to their end before those that were not. TrainingFailed for none."""
+    """The best of the history, whatever rung they came to: finalists are trained whole. TrainingFailed for none."""
     ranked: list[Tried] = best(t for t in harness.history if t.source != "baseline")
-    ranked.sort(key=lambda t: t.state != "completed")
     if not ranked:
         raise TrainingFailed(f"None of {len(harness.history)} candidates could be trained: {_last_error(harness)}")
     made = [Candidate(t.number, t.spec, t.source, t.round, t.parent) for t in ranked[:n]]
