@@ -55,7 +55,7 @@ const sums = (drop) => `${count(drop.accepted)} accepted, ${count(drop.duplicate
 function card(drop) {
   return el("li.card",
     el("div.card-head", badge(drop.state), el("h2", fileName(drop.key)), el("span.card-end.muted", ago(drop.created_at))),
-    ENDED.has(drop.state) ? counts(drop) : el("p.muted", drop.accepted + drop.duplicate + drop.rejected ? `Being collected: ${sums(drop)} so far…` : "Being collected…"),
+    drop.dataset_id ? el("p", "An archive of images: it became a ", el("a", { href: "#/datasets" }, "dataset"), ".") : ENDED.has(drop.state) ? counts(drop) : el("p.muted", drop.accepted + drop.duplicate + drop.rejected ? `Being collected: ${sums(drop)} so far…` : "Being collected…"),
     refusals(drop),
     details("about", "About this drop", facts([["Drop", el("code", drop.id)], ["Key", el("code", drop.key)], ["Whole report", drop.report ? el("code", drop.report) : null], ["Collected", drop.concluded_at ? ago(drop.concluded_at) : null]])));
 }

@@ -146,3 +146,19 @@ def test_a_dataset_is_deleted_after_a_second_thought(
 
     expect(page.get_by_text("There is no dataset yet.")).to_be_visible()
     assert "Versions" not in aws.s3().list_object_versions(Bucket=api.settings.data_bucket)
+
+
+def test_a_dropped_archive_of_images_leads_to_its_dataset(console: Watched, api: Served) -> None:
+    from millrace.intake import Dropped
+
+    from functions import parts
+
+    bucket, key = api.settings.drop_bucket, f"{api.tenant.drop_prefix}animals.zip"
+    version = aws.s3().put_object(Bucket=bucket, Key=key, Body=zipped(ANIMALS))["VersionId"]
+    assert parts.dropped_images(api.settings).take(api.tenant, Dropped(bucket, key, version)) is not None
+    page = console.open("drops")
+
+    page.locator("li.card").filter(has_text="animals.zip").get_by_role("link", name="dataset").click()
+
+    expect(page.get_by_role("heading", name="Datasets")).to_be_visible()
+    expect(page.get_by_role("heading", name="animals", exact=True)).to_be_visible()
