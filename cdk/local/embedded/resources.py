@@ -1,4 +1,4 @@
-"""Properties of CloudFormation resources that ministack accepts and forgets."""
+"""CloudFormation resources whose properties ministack forgets, or that it would make anew when they change."""
 
 from __future__ import annotations
 
@@ -29,5 +29,13 @@ def install() -> None:
 
         return handle
 
+    def in_place(handler: Handler) -> Handler:
+        """Under the name that it has: ministack derives another for an update, and an empty table took its place."""
+
+        def handle(name: str, old: dict[str, Any], new: dict[str, Any], stack: str) -> tuple[str, dict[str, Any]]:
+            return handler(name, {"TableName": name, **old}, {"TableName": name, **new}, stack)
+
+        return handle
+
     table["create"] = after(table["create"], 1)
-    table["update"] = after(table["update"], 2)
+    table["update"] = after(in_place(table["update"]), 2)
