@@ -12,6 +12,7 @@ import contextlib
 import http.client
 import ipaddress
 import json
+import re
 import socket
 import threading
 from collections.abc import Callable
@@ -30,6 +31,7 @@ AT_ONCE = 16
 """Requests on their way; more wait their turn. Each one keeps a process of the gateway, 80 MB."""
 KEY_HEADER = "x-api-key"
 STREAMED = ("/api/humanize", "/v1/chat/completions")
+FOLLOWED = re.compile(r"/api/(training-)?jobs/[^/]+/progress")
 DROPPED = {"host", "connection", "keep-alive", "transfer-encoding", "te", "upgrade", "content-length", "date"}
 
 
@@ -165,9 +167,12 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _wants_a_stream(method: str, path: str, headers: Any, body: bytes) -> bool:
-    if method != "POST" or path.partition("?")[0] not in STREAMED:
+    place, asked_for = path.partition("?")[0], "text/event-stream" in headers.get("Accept", "")
+    if method == "GET":
+        return asked_for and FOLLOWED.fullmatch(place) is not None
+    if method != "POST" or place not in STREAMED:
         return False
-    if "text/event-stream" in headers.get("Accept", ""):
+    if asked_for:
         return True
     try:
         asked = json.loads(body)

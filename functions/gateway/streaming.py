@@ -23,7 +23,7 @@ from functions.observability import logger
 
 READY = "/ready"
 """Asked by the adapter until the process is up."""
-SERVED = ("/api/humanize", "/v1/")
+SERVED = ("/api/humanize", "/api/jobs/", "/api/training-jobs/", "/v1/")
 
 
 class Doorkeeper:

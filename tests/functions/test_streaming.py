@@ -17,6 +17,8 @@ import pytest
 import uvicorn
 from millrace import providers, seeds
 from millrace.access import Access, fresh_key
+from millrace.contract import JobState
+from millrace.jobs import Job
 from millrace.providers.reach import Reach
 from millrace.settings import Providers
 from millrace.table import Table
@@ -221,3 +223,43 @@ def test_a_key_that_cannot_be_looked_up_is_asked_for_again(stage: Stage, monkeyp
     reply = stage.post("/api/humanize", {"text": "Hello"})
 
     assert reply.status_code == 503 and reply.headers["retry-after"] == "8"
+
+
+def test_a_training_is_followed_from_its_turn_to_its_end(stage: Stage) -> None:
+    """J6: every change as it comes, and nothing after the end."""
+    from functions import parts
+    from functions.gateway.streaming import settings
+
+    jobs = parts.jobs(settings)
+    assert jobs.create(DEMO, Job("j1", JobState.PENDING, "lora-sft", 1, "m", "2026-01-01T00:00:00.000Z", "person"))
+    heard: list[tuple[str, dict[str, Any]]] = []
+    headers = {"x-api-key": stage.key, "accept": "text/event-stream"}
+    with httpx.stream("GET", f"{stage.url}/api/jobs/j1/progress", headers=headers, timeout=30) as reply:
+        assert reply.headers["content-type"].startswith("text/event-stream")
+        name = ""
+        for line in reply.iter_lines():
+            if line.startswith("event: "):
+                name = line.removeprefix("event: ")
+            if not line.startswith("data: "):
+                continue
+            heard.append((name, json.loads(line.removeprefix("data: "))))
+            if len(heard) == 1:
+                jobs.move(DEMO, "j1", JobState.RUNNING, 1)
+            if len(heard) == 2:
+                jobs.note(DEMO, "j1", 1, {"progress": {"step": 3, "steps": 9}})
+            if len(heard) == 3:
+                jobs.move(DEMO, "j1", JobState.COMPLETED, 1)
+
+    assert [(name, told["state"]) for name, told in heard] == [
+        ("progress", "pending"),
+        ("progress", "running"),
+        ("progress", "running"),
+        ("ended", "completed"),
+    ]
+    assert heard[2][1]["progress"] == {"step": 3, "steps": 9}
+
+
+def test_a_training_of_somebody_else_is_not_there_to_be_followed(stage: Stage) -> None:
+    headers = {"x-api-key": stage.key, "accept": "text/event-stream"}
+
+    assert httpx.get(f"{stage.url}/api/jobs/j-of-another/progress", headers=headers).status_code == 404

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+import time
+from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
+from threading import Event
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query
+from fastapi import Request as Http
 from millrace import clock
 from millrace.clock import fresh_id
 from millrace.contract import JobState
 from millrace.jobs import Job as DomainJob
+from millrace.tenants import Tenant
 from millrace.training import AUTO
 from pydantic import BaseModel, Field
 
 from functions import parts
+from functions.gateway import sse
 from functions.gateway.caller import Caller, Operator
 from functions.gateway.paging import Paged
 from functions.gateway.shapes import Figures, Page, settings
+from functions.gateway.sse import Events
 
+FOLLOW_S = 1.0
+"""Between two looks for who follows a job."""
 LATE_S = 15
 """Log lines may come so long after their job's end."""
 
@@ -149,9 +158,38 @@ def cancel(id: str, caller: Operator) -> Job:
     return _shown(parts.training(settings).cancel(caller, id))
 
 
-@routes.get("/{id}/progress", summary="How far a training job is; small, to be asked again and again")
-def progress(id: str, caller: Caller) -> Progress:
+@routes.get(
+    "/{id}/progress",
+    summary="How far a training job is; small, to be asked again and again, or to be followed as a stream",
+    description=(
+        "With `Accept: text/event-stream` an event `progress` for every change, and `ended` at the job's end. After a "
+        "while the stream closes; a reader of server-sent events comes again by itself."
+    ),
+    response_model=Progress,
+    responses=sse.SCHEMA,
+)
+def progress(id: str, caller: Caller, http: Http) -> Progress | Events:
+    now = _progress(id, caller)
+    if sse.MEDIA_TYPE not in http.headers.get("accept", ""):
+        return now
+    stopped = Event()
+    return Events(_followed(id, caller, now, stopped), stopped)
+
+
+def _progress(id: str, caller: Tenant) -> Progress:
     return Progress.model_validate(parts.jobs(settings).get(caller, id), from_attributes=True)
+
+
+def _followed(id: str, caller: Tenant, now: Progress, stopped: Event) -> Generator[bytes, None, None]:
+    """What is new, as it comes, for as long as one request may take."""
+    until, told = time.monotonic() + settings.deadline_s - FOLLOW_S, None
+    while True:
+        ended = JobState(now.state).final
+        if now != told:
+            yield sse.event(now.model_dump(), "ended" if ended else "progress")
+        if ended or time.monotonic() > until or stopped.wait(FOLLOW_S):
+            return
+        told, now = now, _progress(id, caller)
 
 
 @routes.get("/{id}/attempts", summary="Every attempt of a training job, the first one first")

@@ -125,6 +125,10 @@ def test_the_process_is_started_once_and_again_when_it_died(front: Front, server
         ("POST", "/api/humanize", "", b"[1]", False),
         ("POST", "/api/feedback", "text/event-stream", b"{}", False),
         ("GET", "/api/humanize", "text/event-stream", b"", False),
+        ("GET", "/api/training-jobs/j1/progress", "text/event-stream", b"", True),
+        ("GET", "/api/jobs/j1/progress?x=1", "text/event-stream", b"", True),
+        ("GET", "/api/jobs/j1/progress", "application/json", b"", False),
+        ("GET", "/api/jobs/j1/logs", "text/event-stream", b"", False),
     ],
 )
 def test_only_what_asks_for_a_stream_gets_one(method: str, path: str, accept: str, body: bytes, streams: bool) -> None:
