@@ -69,12 +69,14 @@ def embedded(environment: dict[str, str], sagemaker: FakeSageMaker) -> Iterator[
 
 
 def _forget() -> None:
-    """What a warm process has read lately is not of this test's table."""
+    """What a warm process has made and read lately is not of this test's table."""
     import sys
 
-    answering = sys.modules.get("functions.gateway.answering")
-    if answering is not None:
-        answering.catalogue()._known.clear()
+    for name, module in list(sys.modules.items()):
+        if name.startswith("functions."):
+            for value in list(vars(module).values()):
+                if callable(getattr(value, "cache_clear", None)):
+                    value.cache_clear()
 
 
 def _make(environment: dict[str, str]) -> None:

@@ -92,6 +92,14 @@ class _Handler(BaseHTTPRequestHandler):
         more = {"Content-Range": told["ContentRange"]} if asked else {}
         self._answer(206 if asked else 200, told["Body"].read(), "application/octet-stream", more)
 
+    def do_HEAD(self) -> None:
+        bucket, key, _ = self._place()
+        self.server.stub.count("HeadObject")
+        size = self.server.stub.s3.head_object(Bucket=bucket, Key=key)["ContentLength"]
+        self.send_response(200)
+        self.send_header("Content-Length", str(size))
+        self.end_headers()
+
     def _place(self) -> tuple[str, str, str]:
         parts = urlsplit(self.path)
         bucket, _, key = unquote(parts.path).lstrip("/").partition("/")

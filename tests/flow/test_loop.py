@@ -69,7 +69,7 @@ def test_the_same_drop_twice_and_two_drops_at_once_give_each_row_once(turning: T
 @pytest.mark.parametrize(
     ("name", "body", "line", "says"),
     [
-        ("column.csv", b"question,answer\na,b\n", 1, "no source column"),
+        ("column.csv", b"colour,size\na,b\n", 1, "no source column"),
         ("encoding.csv", "prompt,completion\nIl fait tr\xe8s froid,Il fait froid\n".encode("latin-1"), 2, "not UTF-8"),
         ("nul.csv", b"prompt,completion\na\0b,c\n", 2, "NUL"),
         ("quote.csv", b'prompt,completion\n"never closed,b\nfine line,fine\n', 2, "quote"),

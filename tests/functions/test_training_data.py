@@ -163,8 +163,10 @@ def test_policies_are_set_and_hold(api: Api) -> None:
 
 
 def test_a_training_policy_is_changed_by_who_has_read_it(api: Api) -> None:
+    from functions.gateway.shapes import settings
+
     first = api("GET", "/api/policies/training").body
-    assert first["threshold"] == 60
+    assert first["threshold"] == settings.train_threshold
     set_ = api("PUT", "/api/policies/training", first | {"threshold": 9, "schedule": "daily 03:00"})
 
     assert (set_.status, set_.body["version"]) == (200, 1)

@@ -41,8 +41,9 @@ PROPOSALS: Final = "proposals.json"
 def prepared(job: Job, settings: Common, memory_mb: int) -> Harness:
     """Images, splits and the pool. Imports what trials need while nothing runs yet."""
     Reporter(1, status="loading").step(0)
-    import torch._dynamo  # noqa: F401 - torch.optim imports it at first use, 2 s that no trial has to take
+    import torch._dynamo
 
+    torch.set_num_threads(1)  # before anything is computed: a fork loses the threads of OpenMP, and waits for them
     if not job.has("train"):
         raise InvalidInput("The job has no channel `train`.")
     loaded = data.load(job.channel("train"), settings.split_seed, settings.size)

@@ -30,7 +30,7 @@ def tiny() -> tuple[Any, Any]:
 def answers(tiny: tuple[Any, Any], sources: list[str]) -> list[str]:
     tokenizer, model = tiny
     rows = [Row(str(index), source, source) for index, source in enumerate(sources)]
-    made = data.encode(tokenizer, data.stop_ids(tokenizer, model), rows, "")
+    made = data.encode(tokenizer, data.stop_ids(tokenizer, model.generation_config), rows, "")
     return written(model.eval(), tokenizer, made, EvaluateSettings(), lambda done: None)[0]
 
 
