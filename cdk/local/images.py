@@ -124,6 +124,7 @@ def _build(command: list[str], name: str, on: str, torch: str, context: Path) ->
                     "buildah",
                     *storage(command),
                     "bud",
+                    "--layers",
                     "--isolation",
                     "chroot",
                     "--network",
@@ -138,9 +139,16 @@ def _build(command: list[str], name: str, on: str, torch: str, context: Path) ->
 
 
 def storage(command: list[str]) -> list[str]:
-    """podman's storage options are buildah's."""
-    places = [n for n, part in enumerate(command) if part in ("--storage-driver", "--root", "--runroot")]
-    return [part for place in places for part in command[place : place + 2]]
+    """podman's own storage, for buildah: the two choose different drivers where nobody tells them."""
+    form = "{{.Store.GraphDriverName}} {{.Store.GraphRoot}} {{.Store.RunRoot}}"
+    done = subprocess.run([*command, "info", "--format", form], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise NoImages(f"{command[0]} does not say where it keeps images: {done.stderr.strip()[:200]}")
+    return [
+        part
+        for pair in zip(("--storage-driver", "--root", "--runroot"), done.stdout.split(), strict=True)
+        for part in pair
+    ]
 
 
 def train(command: list[str]) -> None:
