@@ -75,7 +75,7 @@ test: setup $(STAMPS)/chromium lint ## everything that stands between a change a
 	@$(PY) -m pytest
 
 long: setup ## the long form of every test that has one: thousands of fault scripts, ten times the examples
-	@MILLRACE_LONG=1 $(PY) -m pytest $$(grep -rlE '\bLONG\b|examples\(' tests --include='test_*.py')
+	@MILLRACE_LONG=1 $(PY) -m pytest $$(grep -rlE 'LONG\b|examples\(' tests --include='test_*.py')
 	@if command -v podman >/dev/null || docker info >/dev/null 2>&1; then $(PY) -m cdk.local.images all; \
 	 else $(SAY) "No engine with Docker's command line: the images are neither built nor trained in."; fi
 
