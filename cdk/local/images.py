@@ -124,7 +124,7 @@ def _build(command: list[str], name: str, on: str, torch: str, context: Path) ->
                     "buildah",
                     *storage(command),
                     "bud",
-                    "--layers",
+                    *([] if "vfs" in storage(command) else ["--layers"]),  # vfs copies everything for each layer
                     "--isolation",
                     "chroot",
                     "--network",

@@ -9,4 +9,9 @@ from functions.steps.common import settings, subject
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    return parts.pipeline(settings).plan(*subject(event))
+    tenant, job_id, attempt = subject(event)
+    pipeline = parts.pipeline(settings)
+    planned = pipeline.plan(tenant, job_id, attempt)
+    if planned.get("kind") == "search" and parts.searching(settings).over(tenant, pipeline.jobs.get(tenant, job_id)):
+        return planned | {"kind": "finish"}  # an earlier attempt did all the rounds
+    return planned

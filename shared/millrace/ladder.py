@@ -12,16 +12,20 @@ from typing import Any, Final
 
 from .contract import OUT_OF_MEMORY
 
+MOST_ACCUMULATED: Final = 4096
+"""What the strategies take at the most."""
 SHORTEST: Final = 128
 """Tokens: rows cut below this teach something else."""
 
 
-def ladder(hyperparameters: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The same settings one rung lower, or None at the foot."""
+def ladder(hyperparameters: Mapping[str, Any], least_batch: int = 1) -> dict[str, Any] | None:
+    """The same settings one rung lower, or None at the foot. `least_batch`: what the strategy takes at the least."""
     batch, length = hyperparameters.get("batch_size", 1), hyperparameters.get("max_length", SHORTEST)
-    if batch > 1:
-        smaller = {"batch_size": (batch + 1) // 2}
-        more = {"accumulation": hyperparameters["accumulation"] * 2} if "accumulation" in hyperparameters else {}
+    if batch > least_batch:
+        smaller = {"batch_size": max(least_batch, (batch + 1) // 2)}
+        more = {}
+        if "accumulation" in hyperparameters:
+            more = {"accumulation": min(MOST_ACCUMULATED, hyperparameters["accumulation"] * 2)}
         return {**hyperparameters, **smaller, **more}
     if hyperparameters.get("gradient_checkpointing") is False:
         return {**hyperparameters, "gradient_checkpointing": True}

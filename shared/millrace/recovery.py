@@ -16,6 +16,7 @@ import orjson
 
 from .jobs import Job
 from .ladder import ladder
+from .strategies import strategies
 
 OUT_OF_MEMORY, KILLED, INTERRUPTED = "OutOfMemory", "Killed", "Interrupted"
 DISK_FULL, TIME_LIMIT, STOPPED, FAILED = "DiskFull", "TimeLimit", "Stopped", "Failed"
@@ -97,10 +98,17 @@ def next_try(job: Job, failure: Failure) -> Retry | None:
         return None
     if failure.code == INTERRUPTED:
         return Retry(job.hyperparameters, f"{failure.text} Begun again from the last checkpoint.")
-    eased = ladder(job.hyperparameters)
+    eased = ladder(job.hyperparameters, least_batch(job.strategy))
     if eased is None:
         return None
     return Retry(eased, f"{failure.text} Begun again with {_changes(job.hyperparameters, eased)}.")
+
+
+def least_batch(strategy: str) -> int:
+    """Rows of a batch that a strategy needs: KTO compares some with others."""
+    known = strategies().get(strategy)
+    schema = known.hyperparameters.get("batch_size", {}) if known else {}
+    return int(schema.get("minimum", 1))
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:

@@ -101,6 +101,11 @@ class Searching:
         told = self.store.get_json(folder + PROPOSALS)
         return Round(state.rounds, folder, told["source"], len(told["refused"]))
 
+    def over(self, tenant: Tenant, job: Job) -> bool:
+        """Whether its rounds are done: an attempt that begins again then has only the finalists left."""
+        state = self.state(tenant, job)
+        return state.rounds > 0 and not self._again(job, state)
+
     def judge(self, tenant: Tenant, job: Job, number: int, results_key: str) -> bool:
         """Keep what a round showed; whether another one is worth it."""
         state = self.state(tenant, job)

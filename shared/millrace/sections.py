@@ -23,6 +23,8 @@ SECTION_CHARACTERS = 20_000
 SECTION_PARTS = 16
 MOST_REASONS = 24
 RULES_ID = "rules"
+STRETCH_SECTIONS = 4
+"""As many as are answered at a time: a stretch takes one section's time, however short its texts are."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def planned(texts: Sequence[str]) -> list[list[Section]]:
     words = 0
     for section in (section for at, text in enumerate(texts) for section in sections(at, text)):
         more = paragraphs.size(texts[section.at][section.start : section.end])
-        if not stretches or words + more > SECTION_WORDS:
+        if not stretches or words + more > SECTION_WORDS or len(stretches[-1]) >= STRETCH_SECTIONS:
             stretches.append([])
             words = 0
         stretches[-1].append(section)

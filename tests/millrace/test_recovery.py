@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from millrace.contract import JobState, Tier
 from millrace.jobs import Job
-from millrace.recovery import MOST, SENTENCE_CHARACTERS, Failure, next_try, read
+from millrace.recovery import MOST, OUT_OF_MEMORY, SENTENCE_CHARACTERS, Failure, next_try, read
+from millrace.strategies import find, strategies
 from millrace.tenants import Tenant
 
 from tests.fakes import World
@@ -166,3 +168,16 @@ def test_a_cancel_that_comes_with_the_failure_is_a_cancel(world: World) -> None:
     job = pipeline.conclude(ACME, "j1", 1, "failed", OUT)
 
     assert job.state is JobState.CANCELLED and world.states.started == ["j1-1"] and not world.jobs.active()
+
+
+@pytest.mark.parametrize("strategy", [name for name, one in strategies().items() if one.kind == "strategy"])
+def test_every_rung_is_one_that_the_strategy_takes(strategy: str) -> None:
+    """The next attempt's plan settles its hyperparameters again."""
+    given = find(strategy).settle({})
+    job = Job("j1", JobState.RUNNING, strategy, 1, "m", "2026-01-01T00:00:00Z", "person", hyperparameters=given)
+    for _ in range(20):
+        retry = next_try(job, Failure(OUT_OF_MEMORY, "It did not fit."))
+        if retry is None:
+            break
+        find(strategy).settle(retry.hyperparameters)
+        job = replace(job, hyperparameters=retry.hyperparameters)

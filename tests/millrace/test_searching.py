@@ -177,3 +177,13 @@ def test_results_that_are_none_say_so(world: World) -> None:
 
     with pytest.raises(Corrupt, match=r"results\.json"):
         searching.judge(ACME, job(), 0, "tenants/acme/bad.json")
+
+
+def test_an_attempt_that_begins_after_the_last_round_has_only_the_finalists_left(world: World) -> None:
+    searching = Searching(world.store)
+    assert not searching.over(ACME, job(rounds=1)), "nothing was tried yet"
+
+    searching.propose(ACME, job(rounds=1), CHANNEL)
+    searching.judge(ACME, job(rounds=1), 0, results(world, 0, 0.9))
+
+    assert searching.over(ACME, job(rounds=1)) and not searching.over(ACME, job(rounds=2))

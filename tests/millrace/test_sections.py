@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from millrace import paragraphs
 from millrace.humanize import check
-from millrace.sections import SECTION_WORDS, Answered, Section, kept, planned, sections, whole
+from millrace.sections import SECTION_WORDS, STRETCH_SECTIONS, Answered, Section, kept, planned, sections, whole
 from millrace.text.faithfulness import verify
 
 from tests.fakes import examples
@@ -52,8 +52,17 @@ def test_short_texts_are_answered_together_and_a_long_one_in_stretches() -> None
     plan = planned([paragraph(1)] * 30 + [long])
 
     sizes = [sum(paragraphs.size(long[s.start : s.end]) for s in stretch if s.at == 30) for stretch in plan]
-    assert len(plan[0]) > 10 and len([size for size in sizes if size]) > 5 and max(sizes) <= SECTION_WORDS
+    assert (
+        len(plan[0]) == STRETCH_SECTIONS and len([size for size in sizes if size]) > 5 and max(sizes) <= SECTION_WORDS
+    )
     assert sum(s.parts for stretch in plan for s in stretch if s.at == 30) == len(paragraphs.split(long))
+
+
+def test_many_short_texts_are_no_longer_work_at_a_time_than_one_section() -> None:
+    """However many there are: a stretch is kept before a function's time is over."""
+    stretches = planned([f"A title of {n} words." for n in range(1_000)])
+
+    assert max(map(len, stretches)) == STRETCH_SECTIONS and sum(map(len, stretches)) == 1_000
 
 
 def test_answers_come_together_with_their_costs_and_reasons() -> None:

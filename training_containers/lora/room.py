@@ -108,11 +108,17 @@ def memory(base: Base, wanted: LoraSettings, lengths: Sequence[int], bytes_each:
     return held + int(SLACK * (16 * base.trainable(wanted.rank) + kept(base, wanted, lengths, bytes_each)))
 
 
+def least_batch(wanted: Wanted) -> int:
+    """What the settings of this strategy take at the least."""
+    limits = (getattr(each, "ge", None) for each in type(wanted).model_fields["batch_size"].metadata)
+    return max((int(limit) for limit in limits if limit is not None), default=1)
+
+
 def settled(base: Base, wanted: Wanted, lengths: Sequence[int], bytes_each: int, free: int) -> tuple[Wanted, list[str]]:
     """The highest rung of the ladder that fits into `free` bytes, and what was changed. InvalidInput if none does."""
     rung = wanted
     while (needed := memory(base, rung, lengths, bytes_each)) > free:
-        below = ladder(rung.model_dump())
+        below = ladder(rung.model_dump(), least_batch(rung))
         if below is None:
             raise InvalidInput(
                 f"Training this base needs about {_gib(needed)} of memory even with rows of {rung.max_length} tokens "
