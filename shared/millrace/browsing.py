@@ -29,6 +29,8 @@ _STEP = 50
 _STATE = "rating thumbs edit_id edit_cost accepted_id rejected_id rejected_for feedback_at".split()
 _ENTRIES = 10
 """Entries of a word that are read in one go."""
+FROM_THE_NEWEST = "[null,0]"
+"""The cursor of a search's first page."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +196,7 @@ def _opened(cursor: str | None) -> tuple[str | None, int]:
         before, at = orjson.loads(cursor)
     except ValueError as error:
         raise InvalidInput(FOREIGN) from error
-    return str(before), int(at)
+    return None if before is None else str(before), int(at)
 
 
 def _without_key(item: Item) -> Item:

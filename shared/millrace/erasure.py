@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 
-from .browsing import Browser, Filters
+from .browsing import FROM_THE_NEWEST, Browser, Filters
 from .clock import fresh_id, stamp
 from .corpus import COUNTS, Corpus
 from .datapoints import DataPoint, Origin
@@ -59,11 +59,16 @@ class Erasure:
         return len(rows), following
 
     def delete_all(self, tenant: Tenant, filters: Filters, who: str, cursor: str | None) -> Deleted:
-        """PER_CALL points that the filters meet, and where to go on."""
+        """PER_CALL points that the filters meet, and where to go on.
+
+        A search's cursor counts places that move up as points go, so it stays where it was until a page has none.
+        """
         rows, following = Browser(self.corpus).page(tenant, filters, PER_CALL, cursor)
         touched = Touched()
         for row in rows:
             touched = touched.and_also(self.delete(tenant, row.point.id, who))
+        if rows and following and filters.search is not None:
+            following = cursor or FROM_THE_NEWEST
         return Deleted([row.point.id for row in rows], touched, following)
 
     def delete(self, tenant: Tenant, id: str, who: str) -> Touched:

@@ -134,6 +134,22 @@ def test_a_deletion_by_filter_goes_on_until_nothing_is_left() -> None:
     assert len(gone) == len(set(gone)) == 90 and every(world, Filters()) == []
 
 
+def test_a_deletion_by_search_leaves_none_that_holds_the_word() -> None:
+    world = World()
+    bring(world, [replace(pair(n), id=f"dp{n}", target=f"zanzibar {n}") for n in range(400)])
+
+    gone: list[str] = []
+    cursor = None
+    while True:
+        done = _erasure(world).delete_all(ACME, Filters(search="zanzibar"), "somebody", cursor)
+        gone += done.ids
+        cursor = done.next
+        if cursor is None:
+            break
+
+    assert len(gone) == len(set(gone)) == 400 and every(world, Filters()) == []
+
+
 def test_what_holds_the_same_text_is_named() -> None:
     world = World()
     answer = pair(1, Origin.ANSWER)
