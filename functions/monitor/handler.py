@@ -51,10 +51,14 @@ def _sweep(done: dict[str, int], item: dict[str, Any], name: str, sweep: Callabl
     done[deed] = done.get(deed, 0) + 1
 
 
+def _not_fired(tenant_id: str, error: MillraceError) -> None:
+    logger.warning("schedule did not fire", tenant=tenant_id, error=type(error).__name__, reason=str(error))
+
+
 def _on_time() -> dict[str, str | None]:
-    """Trainings that are due by the tenants' schedules; what fails is due again in a minute."""
+    """Trainings that are due by the tenants' schedules; one that fails is put off and keeps nobody from theirs."""
     try:
-        return parts.collection(settings).on_time(clock.now())
+        return parts.collection(settings).on_time(clock.now(), _not_fired)
     except MillraceError as error:
         logger.warning("schedules were not looked at", reason=str(error))
         return {}

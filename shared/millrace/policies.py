@@ -10,8 +10,9 @@ costs one of them and never lets one too many begin.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from . import schedules
@@ -25,6 +26,8 @@ from .tenants import Kind, Tenant, system_pk
 from .training import Training
 
 MOST_PER_MONTH = 1_000
+AGAIN = timedelta(minutes=10)
+"""When a schedule that could not fire is due again; until then it is in nobody's way."""
 _DUE = "due"
 
 
@@ -90,10 +93,30 @@ class Collection:
         policy = self.policy(tenant)
         return self._begin(tenant, policy, 1) if policy.on_drift else None
 
-    def on_time(self, at: datetime) -> dict[str, str | None]:
-        """Every schedule that is due: tenant -> the job that it began, if anything was new. Some INSERTS a call."""
+    def on_time(
+        self, at: datetime, failed: Callable[[str, MillraceError], object] = lambda tenant, error: None
+    ) -> dict[str, str | None]:
+        """Every schedule that is due: tenant -> the job that it began, if anything was new. Some INSERTS a call.
+
+        One that cannot fire is told to `failed` and due again after AGAIN; the others fire.
+        """
         items, _ = self.table.page(system_pk(Kind.POLICY), INSERTS, between=("0", f"{stamp(at)}$"))
-        return {item["tenant"]: self._fire(item, at) for item in items}
+        begun: dict[str, str | None] = {}
+        for item in items:
+            try:
+                begun[item["tenant"]] = self._fire(item, at)
+            except MillraceError as error:
+                failed(item["tenant"], error)
+                self._put_off(item, at + AGAIN)
+        return begun
+
+    def _put_off(self, item: Item, until: datetime) -> None:
+        values = {"list_sk": f"{stamp(until)}#{item['tenant']}"}
+        write = Write("update", item["pk"], _DUE, values, expect={"list_sk": item["list_sk"]})
+        try:
+            self.table.update(write, op=fresh_id("later-"))
+        except MillraceError:
+            return  # it is due again with the next look
 
     def _fire(self, item: Item, at: datetime) -> str | None:
         """First the training, which is begun once, then the next time: a crash between them does no harm."""

@@ -6,8 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from millrace.errors import Conflict, InvalidInput, MillraceError
-from millrace.policies import Collection, TrainingPolicy
+from millrace.errors import Conflict, InvalidInput, MillraceError, Unavailable
+from millrace.policies import AGAIN, Collection, TrainingPolicy
+from millrace.tenants import Tenant
 
 from tests.fakes import FAULTS, Crash, Fault, Plan, World
 from tests.millrace.curated import ACME, OTHER, bring, pair
@@ -97,6 +98,24 @@ def test_a_schedule_whose_calls_fail_begins_one_training_in_the_end(number: int,
     _collection(world).on_time(AT + timedelta(hours=2))
 
     assert _jobs(world) == 1
+
+
+def test_a_schedule_that_cannot_fire_is_put_off_and_keeps_nobody_from_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = _with(80, TrainingPolicy(0, schedule="every hour"))
+    _collection(world).set(OTHER, TrainingPolicy(0, schedule="every hour"), AT)
+    at, told, policy_of = AT + timedelta(hours=1), list[str](), Collection.policy
+
+    def policy(self: Collection, tenant: Tenant) -> TrainingPolicy:
+        if tenant == ACME:
+            raise Unavailable("not now")
+        return policy_of(self, tenant)
+
+    monkeypatch.setattr(Collection, "policy", policy)
+    assert _collection(world).on_time(at, lambda tenant, _: told.append(tenant)) == {OTHER.id: None}
+    monkeypatch.undo()
+
+    assert told == ["acme"] and _collection(world).on_time(at + timedelta(minutes=1)) == {}
+    assert _collection(world).on_time(at + AGAIN)["acme"] is not None
 
 
 def test_drift_trains_where_the_policy_wants_it() -> None:
