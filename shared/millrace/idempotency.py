@@ -18,8 +18,8 @@ from .errors import Conflict, InvalidInput, MillraceError
 from .table import Item, Table, Write
 from .tenants import Kind, Tenant
 
-LEASE_S = 90
-"""Longer than any request takes."""
+LEASE_S = 150
+"""Longer than any request takes; a streamed answer may take 120 seconds."""
 KEPT_S = 86_400
 INLINE_BYTES = 100_000
 """A larger reply lies in S3; an item holds 400 KB."""
@@ -74,8 +74,12 @@ class Idempotency:
         return Claim(tenant, pk, taken["epoch"])
 
     def finish(self, claim: Claim, reply: Reply) -> None:
-        """Keep the reply. It is on its way already: what goes wrong here is nobody's error."""
-        values = {"state": _DONE, "status": reply.status, "headers": reply.headers}
+        """Keep the reply, in place of one that the key had before.
+
+        It is on its way already: what goes wrong here is nobody's error.
+        """
+        values: dict[str, object] = {"state": _DONE, "status": reply.status, "headers": reply.headers}
+        values |= {"reply": None, "body_sha256": None}
         try:
             if len(reply.body) > INLINE_BYTES:
                 name = hashlib.sha256(reply.body).hexdigest()

@@ -40,6 +40,17 @@ def test_a_reply_is_kept_and_told_again(size: int) -> None:
     assert isinstance(stage.once().begin(ACME, "k", "another"), Claim)
 
 
+@pytest.mark.parametrize(("first", "then"), [(INLINE_BYTES + 1, 10), (10, INLINE_BYTES + 1)])
+def test_a_new_reply_under_an_old_key_is_told_and_not_the_old_one(first: int, then: int) -> None:
+    stage, reply = Stage(), Reply(200, b"n" * then)
+    stage.once().finish(stage.claim(), Reply(200, b"o" * first))
+    stage.now += KEPT_S + 1
+
+    stage.once().finish(stage.claim(), reply)
+
+    assert stage.once().begin(ACME, "k", "f") == reply
+
+
 def test_of_many_at_once_one_may_and_the_others_are_told_to_wait() -> None:
     stage = Stage()
 
