@@ -10,6 +10,7 @@ had its turn (see admission); `@system#job-owner` says for ever whose job an id 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,8 +22,8 @@ from . import aws
 from .artifacts import Store
 from .clock import fresh_id, now, stamp
 from .contract import JobState, ModelState, Tier
-from .errors import Conflict, MillraceError, NotFound, Throttled, Unavailable
-from .forecast import spent_usd
+from .errors import Conflict, Forbidden, MillraceError, NotFound, Throttled, Unavailable
+from .forecast import Forecast, spent_usd, within
 from .models import may_become as model_may_become
 from .table import Item, Table, Write
 from .tenants import MAX_ID, Kind, Tenant, system_pk
@@ -370,7 +371,7 @@ class Jobs:
 
     def active(self) -> list[Item]:
         """Every job that is not settled: job_id, tenant, tier, created_at; `waiting` for its turn or not."""
-        return self.table.query(system_pk(Kind.ACTIVE_JOB))
+        return self.table.query(system_pk(Kind.ACTIVE_JOB), limit=sys.maxsize)
 
     def owner(self, job_id: str) -> Tenant | None:
         """Whose job this is, also when it is over; None where it is nobody's."""
@@ -395,14 +396,37 @@ class Jobs:
             self.start(tenant, job)
             return "started"
         self.stop_work(job)
+        return self._lost(tenant, job, f"The execution ended as {status} without a result.")
+
+    def _lost(self, tenant: Tenant, job: Job, told: str) -> Literal["restarted", "failed"]:
+        """The next attempt of a job whose last one said nothing, or its end."""
         if job.lost() + 1 >= MAX_ATTEMPTS:
-            error = f"Given up after {job.attempt} attempts: the last execution ended as {status} without a result."
-            values = {"error": error, "error_code": LOST}
-            self.settle(tenant, self.move(tenant, job_id, JobState.FAILED, job.attempt, values))
-            return "failed"
-        following = self.again(tenant, job, LOST, f"The execution ended as {status} without a result.")
-        self.start(tenant, following)
+            return self._given_up(tenant, job, f"Given up after {job.attempt} attempts: {told}")
+        try:
+            values = self.limits_of_next(tenant, job)
+        except Forbidden as error:
+            return self._given_up(tenant, job, f"{told} Another attempt would pass the cap: {error}")
+        self.start(tenant, self.again(tenant, job, LOST, told, values))
         return "restarted"
+
+    def _given_up(self, tenant: Tenant, job: Job, error: str) -> Literal["failed"]:
+        values = {"error": error, "error_code": LOST}
+        self.settle(tenant, self.move(tenant, job.id, JobState.FAILED, job.attempt, values))
+        return "failed"
+
+    def limits_of_next(self, tenant: Tenant, job: Job) -> dict[str, Any]:
+        """How long the next attempt's containers may run, so that all attempts stay below what was held for the job.
+
+        Forbidden where what is left does not pay for another.
+        """
+        usd_per_h = job.forecast.get("usd_per_h")
+        if not usd_per_h:
+            return {}
+        told, budget = Forecast.of(job.forecast), TrainingBudget(self.table)
+        held = budget.held_usd(tenant, job.id, job.created_at)
+        cap = told.at_most_usd(job.max_runtime_s or float("inf")) if held is None else held
+        limit_s = within(told, cap - spent_usd(self.runs(tenant, job.id), usd_per_h, now()))
+        return {"max_runtime_s": min(filter(None, (limit_s, job.max_runtime_s)), default=None)}
 
     def _waiting(self, job_id: str) -> bool:
         return bool((self.table.get(system_pk(Kind.ACTIVE_JOB), job_id) or {}).get("waiting"))

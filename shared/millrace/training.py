@@ -22,7 +22,7 @@ from .datapoints import Split
 from .datasets.dataset import folder
 from .errors import Conflict, Corrupt, Forbidden, InvalidInput, NotFound, TrainingFailed, Unavailable
 from .fit import Fit
-from .forecast import Forecast, forecast, spent_usd, within
+from .forecast import Forecast, forecast, within
 from .gate import Subject, Verdict, judge
 from .jobs import Job, Jobs, job_name
 from .models import Model, check_name
@@ -403,15 +403,11 @@ class Pipeline:
         retry = recovery.next_try(job, failure)
         if retry is None:
             return None
-        values: dict[str, Any] = {"hyperparameters": dict(retry.hyperparameters)}
-        if job.forecast.get("usd_per_h"):
-            told = Forecast.of(job.forecast)
-            spent = spent_usd(self.jobs.runs(tenant, job.id), told.usd_per_h, now())
-            try:
-                limit_s = within(told, told.at_most_usd(job.max_runtime_s or float("inf")) - spent)
-            except Forbidden:
-                return None
-            values["max_runtime_s"] = min(filter(None, (limit_s, job.max_runtime_s)), default=None)
+        try:
+            limits = self.jobs.limits_of_next(tenant, job)
+        except Forbidden:
+            return None
+        values = {"hyperparameters": dict(retry.hyperparameters), **limits}
         return self.jobs.again(tenant, job, failure.code, retry.text, values)
 
     def manifest(self, tenant: Tenant, job: Job, stage: str) -> Manifest:

@@ -59,6 +59,11 @@ class TrainingBudget:
         except Conflict:
             return  # somebody else settled it
 
+    def held_usd(self, tenant: Tenant, job_id: str, created_at: str) -> float | None:
+        """What is held for a job that has not been settled; None where nothing is."""
+        held = (self.table.get(*_key(tenant, datetime.fromisoformat(created_at))) or {}).get(_hold(job_id))
+        return None if held is None else int(held) / MILLIONTHS
+
     def committed_usd(self, tenant: Tenant, at: datetime) -> float:
         """Spent and held in the month of `at`."""
         return int((self.table.get(*_key(tenant, at)) or {}).get("committed", 0)) / MILLIONTHS

@@ -173,3 +173,54 @@ def test_a_retry_that_the_cap_has_no_room_for_is_not_begun(world: World) -> None
     job: Any = pipeline.conclude(ACME, "j1", 1, "failed", OUT)
 
     assert job.state is JobState.FAILED and job.attempt == 1
+
+
+def _began(world: World, attempt: int, hours_ago: float) -> None:
+    pk, at = ACME.pk("job", "j1"), stamp(datetime.now(UTC) - timedelta(hours=hours_ago))  # type: ignore[arg-type]
+    world.table.put({**world.table.get(pk, f"attempt#{attempt:03}"), "started_at": at})  # type: ignore[dict-item]
+
+
+def test_each_attempt_is_counted_once_against_the_first_cap(world: World) -> None:
+    """An attempt's cost was taken off again at each recovery, as the limit that it had lowered was the next cap."""
+    from tests.millrace.test_recovery import OUT, _pipeline
+
+    begun = _paid(world).begin(ACME, "j1", hyperparameters={"batch_size": 4}, max_cost_usd=1.0)
+    pipeline, told, attempts = _pipeline(world), Forecast.of(begun.forecast), 3
+    share = (1.0 - told.expected_usd) / (attempts + 1)
+
+    for attempt in range(1, attempts + 1):
+        pipeline.plan(ACME, "j1", attempt)
+        _began(world, attempt, share / begun.forecast["usd_per_h"])
+        assert pipeline.conclude(ACME, "j1", attempt, "failed", OUT).attempt == attempt + 1
+
+    limit_s = world.jobs.get(ACME, "j1").max_runtime_s
+    assert limit_s and told.at_most_usd(limit_s) == pytest.approx(1.0 - attempts * share, abs=0.01)
+
+
+def test_a_lost_attempt_is_not_begun_again_past_the_cap(world: World) -> None:
+    from tests.millrace.test_recovery import _pipeline
+
+    begun = _paid(world).begin(ACME, "j1", max_cost_usd=1.0)
+    _pipeline(world).plan(ACME, "j1", 1)
+    _began(world, 1, 1.0 / begun.forecast["usd_per_h"])
+    world.states.end("j1-1", "TIMED_OUT")
+
+    assert world.jobs.sweep_one(ACME, "j1") == "failed"
+
+    job = world.jobs.get(ACME, "j1")
+    assert job.attempt == 1 and "ended as TIMED_OUT without a result. Another attempt would pass" in str(job.error)
+    assert not world.jobs.active() and world.states.started == ["j1-1"]
+
+
+def test_a_lost_attempt_leaves_the_next_one_what_it_did_not_spend(world: World) -> None:
+    from tests.millrace.test_recovery import _pipeline
+
+    begun = _paid(world).begin(ACME, "j1", max_cost_usd=1.0)
+    _pipeline(world).plan(ACME, "j1", 1)
+    _began(world, 1, 0.2 / begun.forecast["usd_per_h"])
+    world.states.end("j1-1", "TIMED_OUT")
+
+    assert world.jobs.sweep_one(ACME, "j1") == "restarted"
+
+    limit_s = world.jobs.get(ACME, "j1").max_runtime_s
+    assert limit_s and Forecast.of(begun.forecast).at_most_usd(limit_s) == pytest.approx(0.8, abs=0.01)

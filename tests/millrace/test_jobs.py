@@ -75,6 +75,14 @@ def test_two_jobs_of_one_id_are_one() -> None:
     assert made.count(True) == 1 and len(world.jobs.active()) == 1
 
 
+def test_every_open_job_is_seen_however_many_there_are() -> None:
+    world, count = World(), 1_100
+    for number in range(count):
+        assert world.jobs.create(ACME, _job(f"j{number}"))
+
+    assert len(world.jobs.active()) == count
+
+
 @given(st.text(max_size=70), st.booleans())
 def test_only_names_of_this_stage_are_read_as_a_jobs_name(name: str, ours: bool) -> None:
     name = f"{PREFIX}-{name}" if ours else name
