@@ -1,7 +1,7 @@
 """The gateway's application behind a function URL, unbuffered: run by uvicorn under the Lambda Web Adapter.
 
-A function URL has no authorizer, so the key is looked up here, by the authorizer's own code. It serves what streams and
-what a client of OpenAI's asks for beside it; everything else is at the API's address.
+A function URL has no authorizer, so the key is looked up here, by the authorizer's own code. It serves what streams,
+with the rest of those paths, and what a client of OpenAI's asks for; everything else is at the API's address.
 
 Lambda does not tell a function that its caller went away: in the cloud a stream is worked on to its end, on the twin
 and wherever else uvicorn sees the reader it stops.

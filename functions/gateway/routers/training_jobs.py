@@ -103,7 +103,7 @@ class Attempt(BaseModel):
 class Line(BaseModel):
     at: str
     part: str
-    """Of the attempt: train, evaluate, gguf."""
+    """Of the attempt: train, evaluate, gguf, or trials<n> of a search."""
     text: str
 
 
