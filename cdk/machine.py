@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .states import State, choose, equals, invoke, on_nvme, train
+from millrace.errors import Unavailable
+
+from .states import State, choose, equals, invoke, on_nvme, retry, train
 
 STEP_TIMEOUT_S = 300
 """Longest that a step's function may take, and with a margin its Task."""
 FAILED = "ConcludeFailed"
+BUSY = retry([Unavailable.__name__], attempts=10, interval_s=60, limit_s=300)
+"""An endpoint that another version comes up behind, or that is being removed, takes no other: 2,520 s of waiting at
+most, half of that on average."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,13 @@ class Steps:
 
 
 def call(
-    function: str, payload: State, *, then: str | None, result: str | None = None, keep: tuple[str, ...] = ()
+    function: str,
+    payload: State,
+    *,
+    then: str | None,
+    result: str | None = None,
+    keep: tuple[str, ...] = (),
+    patience: list[State] | None = None,
 ) -> State:
     who = {"tenant.$": "$.tenant", "job_id.$": "$.job_id", "attempt.$": "$.attempt"}
     return invoke(
@@ -47,6 +58,7 @@ def call(
         timeout_s=STEP_TIMEOUT_S + 30,
         result=result,
         keep={name: f"$.Payload.{name}" for name in keep},
+        patience=patience,
     )
 
 
@@ -93,7 +105,7 @@ def deployment(parts: Steps, *, then: str) -> dict[str, State]:
     """Start it, then look again and again, a counted number of times."""
     status = "$.deployment.status"
     return {
-        "Deploy": call(parts.deploy, {"action": "start"}, then="CountFromZero"),
+        "Deploy": call(parts.deploy, {"action": "start"}, then="CountFromZero", patience=BUSY),
         "CountFromZero": from_zero("$.polls", then="WaitForDeployment"),
         "WaitForDeployment": {"Type": "Wait", "Seconds": parts.deploy_poll_s, "Next": "CountDeployment"},
         "CountDeployment": one_more("$.polls", then="CheckDeployment"),

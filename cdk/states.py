@@ -62,17 +62,23 @@ def invoke(
     timeout_s: int,
     result: str | None = None,
     keep: dict[str, str] | None = None,
+    patience: list[State] | None = None,
 ) -> State:
-    """Call a function. `keep`: name -> path in its answer; what is not named is dropped. `result`: where that goes."""
+    """Call a function. `keep`: name -> path in its answer; what is not named is dropped. `result`: where that goes.
+
+    `patience`: retries of errors that want longer than the others; they are looked at first.
+    """
     kept: State = {"ResultPath": DISCARDED}
     if result is not None:
         kept = {"ResultPath": result, "ResultSelector": {f"{name}.$": path for name, path in (keep or {}).items()}}
+    slow = patience or []
+    named = {name for one in slow for name in one["ErrorEquals"]}
     return {
         "Type": "Task",
         "Resource": "arn:aws:states:::lambda:invoke",
         "Parameters": {"FunctionName": function, "Payload": payload},
         "TimeoutSeconds": timeout_s,
-        "Retry": retry(OURS + LAMBDA_HICCUPS),
+        "Retry": [*slow, *retry(name for name in OURS + LAMBDA_HICCUPS if name not in named)],
         "Catch": caught(otherwise),
         **kept,
         **following(then),

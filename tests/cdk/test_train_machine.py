@@ -31,10 +31,20 @@ def test_every_step_is_tried_again_on_exactly_the_errors_that_may_pass(machine: 
     assert len(calls) == 9
 
     for call in calls:
-        (retry,) = call["Retry"]
-        ours = [name for name in retry["ErrorEquals"] if "." not in name]
-        assert ours == [error.__name__ for error in RETRYABLE]
-        assert "Lambda.TooManyRequestsException" in retry["ErrorEquals"]
+        named = [name for retry in call["Retry"] for name in retry["ErrorEquals"]]
+        assert len(named) == len(set(named)), "Step Functions heeds the first that names an error"
+        assert {name for name in named if "." not in name} == {error.__name__ for error in RETRYABLE}
+        assert "Lambda.TooManyRequestsException" in named
+
+
+def test_a_deployment_waits_for_an_endpoint_that_another_version_comes_up_behind(machine: dict[str, Any]) -> None:
+    """That takes minutes, and machines of one model name may come there at once."""
+    by_name = machine["States"].items()
+    (busy,) = (retry for retry in machine["States"]["Deploy"]["Retry"] if "Unavailable" in retry["ErrorEquals"])
+    delays = [min(busy["IntervalSeconds"] * 2**n, busy["MaxDelaySeconds"]) for n in range(busy["MaxAttempts"])]
+
+    assert busy["ErrorEquals"] == ["Unavailable"] and 1_200 < sum(delays) / 2 < sum(delays) < 3_600
+    assert [name for name, state in by_name if len(state.get("Retry", [])) > 1] == ["Deploy"]
 
 
 def test_every_container_is_cut_off_encrypted_and_bounded(machine: dict[str, Any]) -> None:
