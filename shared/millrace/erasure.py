@@ -79,6 +79,7 @@ class Erasure:
         except NotFound:
             if audit is None:
                 raise
+            self._forget_assessment(tenant, id)
             self._forget_body(audit)
             return Touched(*(audit[name] for name in Touched.__dataclass_fields__))
         touched = self.touched(tenant, point)
@@ -126,7 +127,7 @@ class Erasure:
                 Write("delete", pk, "body", expect={"id": point.id}),
                 Write("delete", pk, "state"),
                 Write("put", tenant.pk(Kind.AUDIT, point.id), "deleted", audit),
-                *Index(table).forgetting(tenant, point),
+                *Index(table).forgetting(tenant, point.id),
                 *gone,
             ]
             try:
@@ -137,6 +138,11 @@ class Erasure:
             self._forget_body(audit)  # also where somebody else deleted it at this moment
             return
         raise Conflict(f"Data point {point.id} is being changed by others at once; ask again.")
+
+    def _forget_assessment(self, tenant: Tenant, id: str) -> None:
+        """Of a point that was assessed while it was being deleted."""
+        if writes := Index(self.corpus.table).forgetting(tenant, id):
+            self.corpus.table.transact(writes, op=fresh_id("delete-"))
 
     def _forget_body(self, audit: Item) -> None:
         """The object of a long text, after the item that named it: the audit still does, should we not get so far."""

@@ -78,14 +78,14 @@ class Index:
     table: Table
 
     def take(self, tenant: Tenant, points: Sequence[DataPoint]) -> int:
-        """How many of the points had not been seen before."""
+        """How many of the points had not been seen before, and still stand."""
         unique = list({point.id: point for point in points}.values())
         return sum(self._take(tenant, unique[at : at + BATCH]) for at in range(0, len(unique), BATCH))
 
     def _take(self, tenant: Tenant, points: Sequence[DataPoint]) -> int:
         for _ in range(_TRIES):
             seen = self.assessed(tenant, [point.id for point in points])
-            fresh = [point for point in points if point.id not in seen]
+            fresh = self._standing(tenant, [point for point in points if point.id not in seen])
             if not fresh:
                 return 0
             near = self._near(tenant, [point for point in fresh if point.origin.trains])
@@ -103,14 +103,20 @@ class Index:
             return len(fresh)
         raise Conflict(f"{len(points)} data points were assessed by others {_TRIES} times at once.")
 
+    def _standing(self, tenant: Tenant, points: Sequence[DataPoint]) -> list[DataPoint]:
+        """Those that were not deleted before the stream was read."""
+        keys = {tenant.pk(Kind.DATA_POINT, point.id): point for point in points}
+        found = self._all([(pk, "body") for pk in keys], ("id",))
+        return [point for pk, point in keys.items() if (pk, "body") in found]
+
     def assessed(self, tenant: Tenant, ids: Sequence[str]) -> dict[str, Assessed]:
         keys = {tenant.pk(Kind.DATA_POINT, id): id for id in ids}
         found = self._all([(pk, ASSESSED) for pk in keys], NAMES)
         return {keys[pk]: Assessed.from_item(item) for (pk, _), item in found.items()}
 
-    def forgetting(self, tenant: Tenant, point: DataPoint) -> list[Write]:
+    def forgetting(self, tenant: Tenant, id: str) -> list[Write]:
         """Part of the transaction that deletes the point: its assessment and its share of the figures."""
-        pk = tenant.pk(Kind.DATA_POINT, point.id)
+        pk = tenant.pk(Kind.DATA_POINT, id)
         item = self.table.get(pk, ASSESSED)
         if item is None:
             return []

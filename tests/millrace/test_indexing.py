@@ -11,6 +11,7 @@ from millrace.datapoints import DataPoint, Origin, content_id
 from millrace.errors import MillraceError
 from millrace.indexing import MAX_WORDS, Index, means, words_of
 from millrace.quality import assess
+from millrace.table import Write
 from millrace.tenants import Kind
 
 from tests.fakes import FAULTS, Crash, Fault, Plan, World
@@ -39,6 +40,7 @@ def test_a_point_is_rated_and_its_figures_are_those_of_the_points() -> None:
 @pytest.mark.parametrize("number", range(1, 8))
 def test_a_batch_whose_calls_fail_counts_once_when_it_comes_again(number: int, fault: Fault) -> None:
     world, points = World(), [pair(n) for n in range(5)]
+    world.corpus.add_counted(ACME, points)
     try:
         Index(world.through(Plan({number: fault})).table).take(ACME, points)
     except (Crash, MillraceError):
@@ -54,6 +56,7 @@ def test_a_batch_whose_calls_fail_counts_once_when_it_comes_again(number: int, f
 
 def test_overlapping_batches_in_any_order_by_many_at_once_count_every_point_once() -> None:
     world, points, draw = World(), [pair(n) for n in range(60)], random.Random(1)
+    world.corpus.add_counted(ACME, points)
     batches = [draw.sample(points, 15) for _ in range(24)] + [points]
 
     def take(batch: list[DataPoint]) -> None:
@@ -87,8 +90,11 @@ def test_the_writes_for_a_point_are_bounded() -> None:
     assert len(words_of(long)) == MAX_WORDS
     World().through(plan)
     world = World()
-    Index(world.through(plan).table).take(ACME, [DataPoint("dp1", Origin.DROP, long, "short", "2026", "dr1#1")])
-    written = [key for key in world.dynamo.items]
+    point = DataPoint("dp1", Origin.DROP, long, "short", "2026", "dr1#1")
+    world.corpus.add(ACME, point)
+    stood = set(world.dynamo.items)
+    Index(world.through(plan).table).take(ACME, [point])
+    written = world.dynamo.items.keys() - stood
     assert len(written) <= MAX_WORDS + 12 + 1 + 4
 
 
@@ -100,3 +106,13 @@ def test_nothing_of_another_tenant_is_seen() -> None:
 
     assert Index(world.table).assessed(OTHER, [pair(0).id])[pair(0).id].near is None
     assert means(Index(world.table).figures(OTHER)["all"])["count"] == 1
+
+
+def test_a_point_that_was_deleted_before_the_stream_was_read_is_not_indexed() -> None:
+    world, points = World(), [pair(n) for n in range(3)]
+    world.corpus.add_counted(ACME, points)
+    world.table.transact([Write("delete", ACME.pk(Kind.DATA_POINT, points[0].id), "body")], "delete")
+
+    assert Index(world.table).take(ACME, points) == 2
+
+    assert points[0].id not in repr(world.dynamo.items)
