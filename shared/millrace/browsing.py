@@ -144,7 +144,7 @@ class Browser:
         """In the order of the step; None for a point that was deleted."""
         bodies = [read.item for read in step if read.item.get("sk") == "body"]
         if len(bodies) == len(step):
-            points: list[DataPoint | None] = [self.corpus.read(item) for item in bodies]
+            points = self.corpus.read_all(bodies)
         else:
             found = self.corpus.get_all(tenant, [read.item["id"] for read in step])
             points = [found.get(read.item["id"]) for read in step]

@@ -86,11 +86,11 @@ class Corpus:
     def get_all(self, tenant: Tenant, ids: Sequence[str]) -> dict[str, DataPoint]:
         """By id, up to 100; those that are not there are not in it."""
         found = self.table.get_all([(tenant.pk(Kind.DATA_POINT, id), "body") for id in dict.fromkeys(ids)], _NAMES)
-        return {item["id"]: self.read(item) for item in found.values()}
+        return {point.id: point for point in self.read_all(list(found.values())) if point}
 
     def page(self, tenant: Tenant, limit: int, cursor: str | None) -> tuple[list[DataPoint], str | None]:
         items, following = self.table.page(tenant.pk(Kind.DATA_POINT), limit, cursor)
-        return [self.read(item) for item in items], following
+        return [point for point in self.read_all(items) if point], following
 
     def counts(self, tenant: Tenant) -> Counts:
         item = self.table.get(tenant.pk(Kind.DATA_POINT), COUNTS) or {}
@@ -179,6 +179,16 @@ class Corpus:
             texts = orjson.loads(self.store.get(item["body_key"], item["body_sha256"]))
             item = item | dict(zip(_BODY, texts, strict=False))
         return DataPoint.from_item(item)
+
+    def read_all(self, items: Sequence[Item]) -> list[DataPoint | None]:
+        """In the order of the items; None for a point whose long text was deleted after its item was read."""
+        return [self._read_or_none(item) for item in items]
+
+    def _read_or_none(self, item: Item) -> DataPoint | None:
+        try:
+            return self.read(item)
+        except NotFound:
+            return None
 
 
 def _body(point: DataPoint) -> bytes:

@@ -183,8 +183,8 @@ class Snapshots:
         index, cursor, read = Index(self.table), None, 0
         while True:
             items, cursor = self.table.page(tenant.pk(Kind.DATA_POINT), MAX_PAGE, cursor)
-            points = [self.corpus.read(item) for item in items]
-            read += len(points)
+            points = [point for point in self.corpus.read_all(items) if point]
+            read += len(items)
             if read > most:
                 raise TooLarge(f"There are more than {most:,} data points; no more are read for one snapshot.")
             usable = [point for point in points if point.origin.trains]

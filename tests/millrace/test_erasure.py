@@ -150,6 +150,18 @@ def test_a_deletion_by_search_leaves_none_that_holds_the_word() -> None:
     assert len(gone) == len(set(gone)) == 400 and every(world, Filters()) == []
 
 
+def test_a_point_that_is_being_deleted_is_left_out_of_lists_and_snapshots() -> None:
+    world = _seeded()
+    long = replace(pair(3), id="dplong", source="zanzibar " * 2_000)
+    bring(world, [long])
+    item = world.table.get(ACME.pk(Kind.DATA_POINT, "dplong"), "body") or {}
+    world.store.delete(item["body_key"])  # as where its item was read before the deletion
+
+    assert "dplong" not in [row.point.id for row in every(world, Filters())]
+    assert every(world, Filters(search="zanzibar")) == []
+    assert "dplong" not in _held(world, world.corpus.snapshot(ACME, "2027-01-02T00:00:00.000Z").id)
+
+
 def test_what_holds_the_same_text_is_named() -> None:
     world = World()
     answer = pair(1, Origin.ANSWER)
