@@ -240,10 +240,13 @@ class Millrace(Stack):
         deploys = self.training.steps["deploy"]
         _may(deploys, ["sagemaker:CreateModel"], arns("model"))
         _may(deploys, ["sagemaker:CreateEndpointConfig"], arns("endpoint-config"))
-        _may(deploys, ["sagemaker:CreateEndpoint", "sagemaker:UpdateEndpoint"], arns("endpoint", "endpoint-config"))
-        _may(deploys, ["sagemaker:DescribeEndpoint", "sagemaker:DeleteEndpoint"], arns("endpoint"))
-        _may(deploys, ["kms:DescribeKey"], [self.corpus.key.key_arn])
-        self._may_create_grant(deploys)
+        _may(deploys, ["sagemaker:CreateEndpoint"], arns("endpoint", "endpoint-config"))
+        # The sweeper takes a version that will never serve from its endpoint.
+        for function in (deploys, self.monitoring.monitor):
+            _may(function, ["sagemaker:UpdateEndpoint"], arns("endpoint", "endpoint-config"))
+            _may(function, ["sagemaker:DescribeEndpoint", "sagemaker:DeleteEndpoint"], arns("endpoint"))
+            _may(function, ["kms:DescribeKey"], [self.corpus.key.key_arn])
+            self._may_create_grant(function)
         self._may_pass_role(deploys)
 
     def _grant_datasets(self, tenants: str) -> None:

@@ -18,7 +18,7 @@ from millrace.datasets.dropped import DroppedImages
 from millrace.datasets.intake import Intake as Images
 from millrace.datasets.repository import Datasets
 from millrace.datasets.uploads import Uploads
-from millrace.deployment import Deployment
+from millrace.deployment import Deployment, Sweep
 from millrace.events import Events
 from millrace.files import Files
 from millrace.intake import Intake
@@ -30,7 +30,7 @@ from millrace.queues import Queue
 from millrace.registry import Registry
 from millrace.rewrites import Rewrites
 from millrace.searching import Searching, nobody
-from millrace.serving import Serving, endpoint_name
+from millrace.serving import Serving, endpoint_name, withdraw
 from millrace.settings import Gateway, Ingest, Rewrite, Steps, Storage, Unpack
 from millrace.settings import Training as TrainingSettings
 from millrace.table import Table
@@ -177,6 +177,10 @@ def serving(settings: Steps) -> Serving:
         settings.kms_key,
         instance_type,
     )
+
+
+def sweep(settings: TrainingSettings) -> Sweep:
+    return Sweep(jobs(settings), registry(settings), partial(withdraw, aws.sagemaker(), settings.stage))
 
 
 def deployment(settings: Steps) -> Deployment:

@@ -27,8 +27,9 @@ models = Models()
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
     jobs, datasets = parts.jobs(settings), parts.datasets(settings)
     done: dict[str, int] = {}
+    sweep_job = parts.sweep(settings)
     for item in jobs.active():
-        _sweep(done, item, "job_id", jobs.sweep_one)
+        _sweep(done, item, "job_id", sweep_job)
     for item in datasets.active():
         _sweep(done, item, "dataset_id", lambda tenant, id: datasets.sweep_one(tenant, id, stamp()))
     if admitted := parts.admission(settings).admit():

@@ -3,15 +3,40 @@ what it is handed. Every step may be repeated."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .catalogue import Catalogue, Entry
+from .contract import JobState
 from .errors import Conflict, DeploymentFailed
-from .jobs import Job
+from .jobs import DEPLOYING, Job, Jobs
 from .models import Model
+from .registry import Registry
 from .serving import Serving, Status
 from .tenants import Tenant
 from .training import Pipeline
+
+Withdraw = Callable[[Tenant, Model, Model | None], None]
+"""Takes a version from its endpoint, in favour of the active one where there is one."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What `jobs.sweep_one` does, and what a job that ended while it was deployed left behind its endpoint."""
+
+    jobs: Jobs
+    registry: Registry
+    withdraw: Withdraw
+
+    def __call__(self, tenant: Tenant, job_id: str) -> str:
+        item = self.jobs.item(tenant, job_id)
+        job = Job.from_item(item)
+        if job.state in (JobState.FAILED, JobState.CANCELLED) and item.get(DEPLOYING) and job.model_id:
+            self.jobs.settle(tenant, job)  # its version is ended first: nothing makes it the active one after that
+            model = self.registry.get(tenant, job.model_id)
+            self.withdraw(tenant, model, self.registry.active(tenant, model.name))
+            self.jobs.withdrawn(tenant, job_id)
+        return self.jobs.sweep_one(tenant, job_id)
 
 
 @dataclass(frozen=True)
@@ -25,6 +50,7 @@ class Deployment:
         job, model = self._subject(tenant, job_id, attempt)
         if self._superseded(tenant, model):
             return self.serving.endpoint_name(tenant, model)
+        self.pipeline.jobs.deploying(tenant, job_id, attempt)
         return self.serving.start(tenant, model, self.pipeline.model_uri(tenant, job))
 
     def check(self, tenant: Tenant, job_id: str, attempt: int) -> Status:

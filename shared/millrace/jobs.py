@@ -37,6 +37,8 @@ MAX_ATTEMPTS = 3
 """How often an attempt that died without a word is begun again; see recovery for the ones that said why."""
 LOST = "Lost"
 """Code of an attempt whose execution ended without a result."""
+DEPLOYING = "deploying"
+"""On a job's item: the attempt that began to touch an endpoint."""
 _TRIES = 5
 _STEP = re.compile(r"checkpoint-(\d{1,12})/")
 """Folder of a checkpoint, as the trainers of the containers name them."""
@@ -314,7 +316,10 @@ class Jobs:
         raise Conflict(f"Training job {job_id} is {job.state} already.")
 
     def settle(self, tenant: Tenant, job: Job) -> None:
-        """After an end: stop what still works, end its version, count its cost, clear `active`. May be repeated."""
+        """After an end: stop what still works, end its version, count its cost, clear `active`. May be repeated.
+
+        One that may have left something behind an endpoint stays active until the sweeper has withdrawn that.
+        """
         if job.state is JobState.CANCELLED:
             self.stop_work(job)
         elif job.state is JobState.FAILED:
@@ -324,7 +329,19 @@ class Jobs:
         if usd_per_h := job.forecast.get("usd_per_h"):
             spent = spent_usd(self.runs(tenant, job.id), usd_per_h, now())
             TrainingBudget(self.table).settle(tenant, job.id, job.created_at, spent)
-        self.table.transact([self._inactive(job.id)], op=fresh_id("settle-"))
+        if job.state is JobState.COMPLETED or not self.item(tenant, job.id).get(DEPLOYING):
+            self.table.transact([self._inactive(job.id)], op=fresh_id("settle-"))
+
+    def deploying(self, tenant: Tenant, job_id: str, attempt: int) -> None:
+        """Remember that this attempt is about to touch an endpoint. Conflict where it is over."""
+        expect = {"attempt": attempt, "state": tuple(str(state) for state in JobState if not state.final)}
+        values = {DEPLOYING: attempt, "updated_at": stamp()}
+        write = Write("update", tenant.pk(Kind.JOB, job_id), "body", values, expect=expect)
+        self.table.update(write, op=fresh_id("deploying-"))
+
+    def withdrawn(self, tenant: Tenant, job_id: str) -> None:
+        """The endpoint has nothing of this job's any more."""
+        self.table.update(Write("update", tenant.pk(Kind.JOB, job_id), "body", {DEPLOYING: None}), fresh_id("gone-"))
 
     def _end_version(self, tenant: Tenant, job: Job) -> None:
         """Failed or cancelled, as its job is. One that serves already goes on serving."""

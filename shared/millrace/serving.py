@@ -22,7 +22,10 @@ from .tenants import Tenant
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker import SageMakerClient
+    from mypy_boto3_sagemaker.type_defs import DescribeEndpointOutputTypeDef
 
+_AT_REST = ("InService", "Failed", "OutOfService")
+"""States in which an endpoint takes an order."""
 Status = Literal["creating", "in_service", "failed"]
 
 
@@ -30,6 +33,49 @@ def endpoint_name(stage: str, tenant: Tenant, model: Model) -> str:
     """One endpoint a name of a tenant's; its versions take turns behind it."""
     digest = hashlib.sha256(f"{tenant.id}\0{model.name}".encode()).hexdigest()[:10]
     return f"millrace-{stage}-{tenant.id}-{model.name}"[:40].rstrip("-") + f"-{digest}"
+
+
+def version_name(stage: str, tenant: Tenant, model: Model) -> str:
+    """Of the model and the configuration; an attempt that trained again has other bytes, so another name."""
+    return f"{_any_attempt(stage, tenant, model)}{model.lineage.get('attempt', 1)}"
+
+
+def _any_attempt(stage: str, tenant: Tenant, model: Model) -> str:
+    return f"{endpoint_name(stage, tenant, model)}-{model.version}-"
+
+
+def withdraw(sagemaker: SageMakerClient, stage: str, tenant: Tenant, model: Model, active: Model | None) -> None:
+    """Take a version that will never be active from its endpoint: that goes back to the active one, or away.
+
+    May be repeated. Unavailable while the endpoint changes: it can be told nothing else until that is over.
+    """
+    endpoint, ours = endpoint_name(stage, tenant, model), _any_attempt(stage, tenant, model)
+    told = _described(sagemaker, endpoint)
+    if told is None or (active is not None and active.id == model.id):
+        return
+    pending = told.get("PendingDeploymentSummary", {}).get("EndpointConfigName", "")
+    if not told["EndpointConfigName"].startswith(ours) and not pending.startswith(ours):
+        return
+    status = told["EndpointStatus"]
+    if status not in _AT_REST:
+        raise Unavailable(f"{endpoint} is {status}; {model.id} is taken from it after that.")
+    with aws.mapped(f"Taking {model.id} from {endpoint}"):
+        if active is not None and status == "InService":
+            config = version_name(stage, tenant, active)
+            sagemaker.update_endpoint(EndpointName=endpoint, EndpointConfigName=config)
+        else:
+            sagemaker.delete_endpoint(EndpointName=endpoint)
+
+
+def _described(sagemaker: SageMakerClient, endpoint: str) -> DescribeEndpointOutputTypeDef | None:
+    """None where there is no such endpoint."""
+    try:
+        with aws.mapped(f"Asking for {endpoint}"):
+            return sagemaker.describe_endpoint(EndpointName=endpoint)
+    except MillraceError as error:
+        if isinstance(error.__cause__, ClientError) and "could not find" in str(error.__cause__).lower():
+            return None
+        raise
 
 
 @dataclass(frozen=True)
@@ -46,8 +92,7 @@ class Serving:
         return endpoint_name(self.stage, tenant, model)
 
     def version_name(self, tenant: Tenant, model: Model) -> str:
-        """Of the model and the configuration; an attempt that trained again has other bytes, so another name."""
-        return f"{self.endpoint_name(tenant, model)}-{model.version}-{model.lineage.get('attempt', 1)}"
+        return version_name(self.stage, tenant, model)
 
     def start(self, tenant: Tenant, model: Model, model_uri: str) -> str:
         """Begin to serve this version; the endpoint's name."""
