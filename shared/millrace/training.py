@@ -162,11 +162,23 @@ class Training:
             if not self.corpus.store.exists(channel_key(tenant, asked.dataset_id) + DATASET_FILE):
                 where = f"GET /api/datasets/{asked.dataset_id} says why"
                 raise InvalidInput(f"There is no dataset {asked.dataset_id} that is ready; {where}.")
+            self._check_backbone(tenant, asked)
             return None
         given = asked.snapshot_id
         snapshot = self.corpus.load_snapshot(tenant, given) if given else self.corpus.snapshot(tenant, stamp())
         _enough(snapshot.rows)
         return snapshot
+
+    def _check_backbone(self, tenant: Tenant, asked: Wanted) -> None:
+        """A version that cannot be one is refused before a job is made."""
+        strategy = find(asked.strategy)
+        if "base" not in strategy.needs:
+            return
+        wanted = str(strategy.settle(asked.hyperparameters)["backbone"])
+        if "@" in wanted:
+            _trained_on_images(Registry(self.jobs.table), tenant, wanted)
+        else:
+            check_name(wanted)
 
     @staticmethod
     def _rows(snapshot: Snapshot | None) -> int:
@@ -294,9 +306,7 @@ class Pipeline:
         """A model of the tenant's own, or a folder below base/."""
         if "@" not in wanted:
             return self.store.uri(f"{BASE_PREFIX}/{check_name(wanted)}/")
-        lineage = self.registry.get(tenant, wanted).lineage
-        if not lineage.get("dataset_id"):
-            raise InvalidInput(f"{wanted} is no image model: a backbone is one, or a folder below {BASE_PREFIX}/.")
+        lineage = _trained_on_images(self.registry, tenant, wanted)
         trained = replace(self.jobs.get(tenant, lineage["job_id"]), attempt=lineage["attempt"])
         return self._stage_uri(tenant, trained, "train")
 
@@ -479,6 +489,16 @@ class Pipeline:
 def channel_key(tenant: Tenant, dataset_id: str | None) -> str:
     """The folder of a dataset that training reads."""
     return folder(tenant, str(dataset_id), "channel") + "/"
+
+
+def _trained_on_images(registry: Registry, tenant: Tenant, wanted: str) -> Mapping[str, Any]:
+    """The lineage of a version that others may be trained from. InvalidInput where it cannot be."""
+    lineage = registry.get(tenant, wanted).lineage
+    if not lineage.get("dataset_id"):
+        raise InvalidInput(f"{wanted} is no image model: a backbone is one, or a folder below {BASE_PREFIX}/.")
+    if "attempt" not in lineage:
+        raise InvalidInput(f"{wanted} is no backbone: its training has not come to its end.")
+    return lineage
 
 
 def search_key(tenant: Tenant, job: Job) -> str:

@@ -3,12 +3,14 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from millrace.contract import JobState, Tier
+from millrace.clock import stamp
+from millrace.contract import JobState, ModelState, Tier
 from millrace.datapoints import DataPoint, Origin, content_id
 from millrace.errors import Conflict, InvalidInput, Unavailable
 from millrace.jobs import Job
 from millrace.strategies import MIN_TRAIN_PAIRS
 from millrace.tenants import Tenant
+from millrace.training import DATASET_FILE, channel_key
 
 from tests.fakes import FAULTS, Crash, Fault, Plan, World
 
@@ -128,3 +130,18 @@ def test_whatever_call_fails_a_due_training_begins_once(number: int, fault: Faul
 
     assert len(world.states.started) == 1 == len(world.jobs.active())
     assert world.corpus.counts(ACME).fresh == 0
+
+
+def test_a_backbone_whose_training_came_to_no_end_is_refused_before_a_job_is_made() -> None:
+    world = World()
+    world.store.put_json(channel_key(ACME, "d1") + DATASET_FILE, {"classes": ["a", "b"], "samples": 90})
+    job = Job("j1", JobState.RUNNING, "cnn-search", 1, "net", stamp(), "person", dataset_id="d1")
+    world.jobs.create(ACME, job)
+    model = world.registry.plan_version(ACME, job, {})
+    wanted = {"strategy": "cnn-transfer", "dataset_id": "d1", "hyperparameters": {"backbone": model.id}}
+
+    with pytest.raises(InvalidInput, match=r"^net@1 is no backbone: its training has not come to its end\.$"):
+        world.training.begin(ACME, "j2", **wanted)
+    world.registry.move(ACME, model.id, ModelState.READY, {"lineage": {**model.lineage, "attempt": 1}})
+
+    assert world.training.begin(ACME, "j2", **wanted).id == "j2"
