@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from . import aws
+from .drops.records import Unreadable
 from .drops.sources import BLOCK_BYTES, blocks
 from .errors import MillraceError, NotFound, Unavailable
 
@@ -40,8 +41,9 @@ class Pinned:
         return size
 
     def read(self, start: int, length: int) -> bytes:
-        if start + length > self.size:
-            length = max(0, self.size - start)
+        """Exactly so many bytes; Unreadable where they are not there."""
+        if start < 0 or length < 0 or start + length > self.size:
+            raise Unreadable("the file is shorter than it says")
         inside = start - self._start
         if not 0 <= inside <= inside + length <= len(self._block):
             self._start, self._block, inside = start, self._get(start, length)[0], 0

@@ -98,6 +98,8 @@ def _opened(source: Ranges, info: zipfile.ZipInfo) -> Source:
         raise Unreadable("the file is encrypted")
     if info.compress_type not in (_STORED, _DEFLATED):
         raise Unreadable("the file is packed in a way that is not known here; pack it with deflate")
+    if info.header_offset < 0:
+        raise Unreadable("the file is not where the archive says")
     head = source.read(info.header_offset, 30)
     if head[:4] != b"PK\x03\x04":
         raise Unreadable("the file is not where the archive says")
@@ -140,6 +142,6 @@ class _File(io.RawIOBase):
         length = left if length < 0 else min(length, left)
         if length > DIRECTORY_LIMIT:
             raise Unreadable(f"the archive's directory has more than {DIRECTORY_LIMIT // 1024**2} MB")
-        body = self._source.read(self._at, length)
+        body = self._source.read(self._at, length) if length else b""
         self._at += length
         return body
