@@ -39,6 +39,11 @@ class Touched:
     def and_also(self, other: Touched) -> Touched:
         return Touched(*(sorted({*a, *b}) for a, b in zip(asdict(self).values(), asdict(other).values(), strict=True)))
 
+    @classmethod
+    def told(cls, audit: Item) -> Touched:
+        """What an earlier deletion of the same point noted: one that was added again may be deleted again."""
+        return cls(*(audit.get(name, []) for name in cls.__dataclass_fields__))
+
 
 @dataclass(frozen=True)
 class Deleted:
@@ -81,8 +86,8 @@ class Erasure:
                 raise
             self._forget_assessment(tenant, id)
             self._forget_body(audit)
-            return Touched(*(audit[name] for name in Touched.__dataclass_fields__))
-        touched = self.touched(tenant, point)
+            return Touched.told(audit)
+        touched = self.touched(tenant, point).and_also(Touched.told(audit or {}))
         Index(self.corpus.table).drop_words(tenant, point)
         self._forget(tenant, point, touched, who)
         return touched

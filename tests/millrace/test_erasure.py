@@ -57,6 +57,19 @@ def test_a_deletion_names_every_snapshot_and_job_that_the_point_touched() -> Non
     assert point not in _held(world, third) and point in _held(world, first)
 
 
+def test_a_point_that_was_added_again_keeps_what_its_first_deletion_named() -> None:
+    world = _seeded()
+    first = _trained(world, "j1")
+    point = next(pair(n) for n in range(80) if pair(n).id in _held(world, first))
+    _erasure(world).delete(ACME, point.id, "somebody")
+    bring(world, [replace(point, created_at="2027-01-02T00:00:00.000Z")])
+
+    _erasure(world).delete(ACME, point.id, "somebody")
+
+    audit = world.table.get(ACME.pk(Kind.AUDIT, point.id), "deleted") or {}
+    assert (audit["snapshots"], audit["jobs"]) == ([first], ["j1"])
+
+
 def test_nothing_of_the_text_is_left() -> None:
     world = World()
     long = replace(pair(3), id="dplong", source="zanzibar " * 2_000, target="quixotic target")
