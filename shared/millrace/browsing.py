@@ -85,16 +85,16 @@ class Browser:
         """Rows newest first, and the cursor of the next page."""
         if filters.search is not None and not filters.words:
             raise InvalidInput("The search holds no word to look for: give one of two letters or more.")
-        rows: list[Row] = []
+        rows: dict[str, Row] = {}
         read = 0
         for step in self._steps(tenant, filters, limit, cursor):
             for found, row in zip(step, self._rows(tenant, step), strict=True):
                 read += 1
-                if row is not None and matches(row, filters):
-                    rows.append(row)
+                if row is not None and _named(row, found.item) and matches(row, filters):
+                    rows.setdefault(row.point.id, row)
                 if len(rows) == limit or read == MAX_READ:
-                    return rows, found.after
-        return rows, None
+                    return list(rows.values()), found.after
+        return list(rows.values()), None
 
     def row(self, tenant: Tenant, id: str) -> Row:
         point = self.corpus.get(tenant, id)
@@ -127,8 +127,8 @@ class Browser:
             step: list[_Read] = []
             for entry in entries:
                 for number in range(at, len(entry["ids"])):
-                    after = orjson.dumps([entry["sk"], number + 1]).decode()
-                    step.append(_Read({"id": entry["ids"][number]}, after))
+                    id, after = entry["ids"][number], orjson.dumps([entry["sk"], number + 1]).decode()
+                    step.append(_Read({"id": id, "segment": entry["sk"]}, after))
                 at, before = 0, entry["sk"]
             for first in range(0, len(step), _STEP):
                 yield step[first : first + _STEP]
@@ -155,7 +155,7 @@ class Browser:
         ids = [point.id for point in points]
         assessed = Index(self.corpus.table).assessed(tenant, ids)
         keys = [(tenant.pk(Kind.DATA_POINT, id), "state") for id in ids]
-        states = self.corpus.table.get_all(keys, _STATE) if keys else {}
+        states = self.corpus.table.get_all(list(dict.fromkeys(keys)), _STATE) if keys else {}
         return [
             Row(point, assessed.get(point.id), _without_key(states.get(key, {})))
             for point, key in zip(points, keys, strict=True)
@@ -180,6 +180,12 @@ def matches(row: Row, filters: Filters) -> bool:
         and (filters.source is None or point.origin_ref.partition("#")[0] == filters.source)
         and all(word in words or word in text for word in filters.words)
     )
+
+
+def _named(row: Row, found: Item) -> bool:
+    """Whether a search's entry is the one that names the point; a batch that was cut anew left others."""
+    segment = row.assessed.segment if row.assessed else ""
+    return not segment or found.get("segment", segment) == segment
 
 
 def _between(filters: Filters) -> tuple[str, str] | None:

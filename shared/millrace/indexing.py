@@ -53,6 +53,8 @@ class Assessed:
     language: str
     near: str | None = None
     """The earlier data point whose source is nearly the same."""
+    segment: str = ""
+    """The entries of its words that name it; those of a batch that was cut anew may do so as well."""
 
     @classmethod
     def from_item(cls, item: Item) -> Assessed:

@@ -183,5 +183,16 @@ def test_a_page_costs_the_same_at_ten_thousand_and_at_ten_million_points(filters
     assert large[0] <= 30 and large[1] <= 3 * MAX_READ + 100
 
 
+@pytest.mark.parametrize("limit", [1, 7])
+def test_a_point_whose_batch_was_cut_anew_is_found_once(limit: int) -> None:
+    world, points = World(), [pair(n) for n in range(4)]
+    bring(world, points)
+    Index(world.table)._write_words(ACME, points[:3])  # as a batch does that stopped before its points were assessed
+
+    found = [row.point.id for row in every(world, Filters(search=SUBJECTS[0]), limit)]
+
+    assert found == [points[0].id]
+
+
 def test_subjects_are_many_enough_to_tell_apart() -> None:
     assert len(set(SUBJECTS)) == 10
