@@ -85,7 +85,7 @@ class Erasure:
             if audit is None:
                 raise
             self._forget_assessment(tenant, id)
-            self._forget_body(audit)
+            self._forget_body(tenant, audit)
             return Touched.told(audit)
         touched = self.touched(tenant, point).and_also(Touched.told(audit or {}))
         Index(self.corpus.table).drop_words(tenant, point)
@@ -140,7 +140,7 @@ class Erasure:
             except Conflict:
                 if table.get(pk, "body") is not None:
                     continue
-            self._forget_body(audit)  # also where somebody else deleted it at this moment
+            self._forget_body(tenant, audit)  # also where somebody else deleted it at this moment
             return
         raise Conflict(f"Data point {point.id} is being changed by others at once; ask again.")
 
@@ -149,7 +149,11 @@ class Erasure:
         if writes := Index(self.corpus.table).forgetting(tenant, id):
             self.corpus.table.transact(writes, op=fresh_id("delete-"))
 
-    def _forget_body(self, audit: Item) -> None:
-        """The object of a long text, after the item that named it: the audit still does, should we not get so far."""
-        if audit.get("body_key"):
+    def _forget_body(self, tenant: Tenant, audit: Item) -> None:
+        """The object of a long text, after the item that named it: the audit still does, should we not get so far.
+
+        It stays where the same text was added again meanwhile, and an item names it.
+        """
+        pk = tenant.pk(Kind.DATA_POINT, audit["data_point_id"])
+        if audit.get("body_key") and self.corpus.table.get(pk, "body") is None:
             self.corpus.store.delete(audit["body_key"])

@@ -57,6 +57,19 @@ def test_a_deletion_names_every_snapshot_and_job_that_the_point_touched() -> Non
     assert point not in _held(world, third) and point in _held(world, first)
 
 
+def test_a_deletion_that_ends_after_the_text_was_added_again_leaves_it() -> None:
+    world = World()
+    long = replace(pair(3), id="dplong", source="zanzibar " * 2_000)
+    bring(world, [long])
+    _erasure(world).delete(ACME, "dplong", "somebody")
+    audit = world.table.get(ACME.pk(Kind.AUDIT, "dplong"), "deleted") or {}
+    bring(world, [long])
+
+    _erasure(world)._forget_body(ACME, audit)
+
+    assert world.corpus.get(ACME, "dplong") == long
+
+
 def test_a_point_that_was_added_again_keeps_what_its_first_deletion_named() -> None:
     world = _seeded()
     first = _trained(world, "j1")
