@@ -30,6 +30,8 @@ _CODE = re.compile(r"^([A-Z][A-Za-z]{2,39}): (?=\S)")
 _CODES = frozenset({OUT_OF_MEMORY, KILLED, INTERRUPTED, DISK_FULL, TIME_LIMIT})
 _THEIRS = ("InternalServerError", "CapacityError", "InsufficientCapacity", "Job preempted")
 """SageMaker's own faults: the same again may well work."""
+_TAKEN = "Job name must be unique"
+"""SageMaker has the container already: it was started, and the reply to that was lost."""
 _SIGKILL = 137
 _KILLED = "The container was killed, as happens when its machine runs out of memory."
 
@@ -73,6 +75,8 @@ def _told(error: Any) -> tuple[str, str]:
             return TIME_LIMIT, "The container was stopped: no spot machine was to be had for it in time."
         if told.get("TrainingJobStatus") == "Stopped":
             return STOPPED, "The container was stopped before it had finished."
+    if _TAKEN in cause:
+        return INTERRUPTED, "The container was started by a call whose reply was lost."
     if name == "States.Timeout":
         return TIME_LIMIT, "A step took longer than its time limit and was stopped."
     return FAILED, cause or f"The training failed with {name}."

@@ -417,6 +417,7 @@ class Pipeline:
             limits = self.jobs.limits_of_next(tenant, job)
         except Forbidden:
             return None
+        self.jobs.stop_containers(job)  # one may work on whose start nobody heard of
         values = {"hyperparameters": dict(retry.hyperparameters), **limits}
         return self.jobs.again(tenant, job, failure.code, retry.text, values)
 

@@ -51,6 +51,14 @@ def _described(**more: Any) -> dict[str, str]:
             "no spot machine",
         ),
         ({"Error": "X", "Cause": '{"TrainingJobStatus":"Stopped"}'}, "Stopped", "before it had finished"),
+        (
+            {
+                "Error": "SageMaker.ResourceInUse",
+                "Cause": "Job name must be unique within an AWS account and region, and arn:x already exists",
+            },
+            "Interrupted",
+            "reply was lost",
+        ),
         ({"Error": "States.Timeout", "Cause": ""}, "TimeLimit", "longer than its time limit"),
         ({"Error": "Corrupt", "Cause": '{"errorMessage": "The manifest lies."}'}, "Failed", "The manifest lies."),
         (None, "Failed", "without a reason"),

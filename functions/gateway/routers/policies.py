@@ -40,7 +40,7 @@ class Data(BaseModel):
     """Kinds of personal data that are masked before anything is stored."""
     consent: str = Field("", max_length=MAX_CONSENT)
     """On what ground texts are kept; recorded with each data point."""
-    min_quality: float = Field(0.5, ge=0, le=1)
+    min_quality: float = Field(0.5, ge=0, le=1, strict=True)
     """Examples that are worse train nothing."""
     near_duplicates: bool = True
     """Whether several near duplicates may train, or only the best of them."""

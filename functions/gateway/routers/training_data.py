@@ -165,7 +165,7 @@ class Stats(BaseModel):
 class ExportRequest(BaseModel):
     format: Literal["jsonl", "csv", "parquet"] = "jsonl"
     shape: Literal["pair", "chat", "preference"] = "pair"
-    min_quality: float | None = Field(None, ge=0, le=1)
+    min_quality: float | None = Field(None, ge=0, le=1, strict=True)
     max_quality: float | None = Field(None, ge=0, le=1)
     model: Id | None = None
     since: AwareDatetime | None = None
