@@ -142,7 +142,9 @@ def test_every_handler_can_be_imported_from_its_asset(
         pytest.skip("no Python 3.13 under ~/.pyenv/versions to import the cloud's asset with")
     runtime = _runtime(tmp_path)
 
-    for archive in {made.archive(function) for function in made.functions().values()}:
+    archives = {made.archive(function) for function in made.functions().values()}
+    assert len(archives) == len(bundle.KINDS)
+    for archive in archives:
         _import_all(made, archive, python, tmp_path / archive.stem, runtime)
 
 

@@ -183,9 +183,10 @@ def test_every_rung_is_one_that_the_strategy_takes(strategy: str) -> None:
     """The next attempt's plan settles its hyperparameters again."""
     given = find(strategy).settle({})
     job = Job("j1", JobState.RUNNING, strategy, 1, "m", "2026-01-01T00:00:00Z", "person", hyperparameters=given)
-    for _ in range(20):
-        retry = next_try(job, Failure(OUT_OF_MEMORY, "It did not fit."))
-        if retry is None:
-            break
-        find(strategy).settle(retry.hyperparameters)
+    rungs = [given]
+    while (retry := next_try(job, Failure(OUT_OF_MEMORY, "It did not fit."))) is not None:
+        rungs.append(find(strategy).settle(retry.hyperparameters))
         job = replace(job, hyperparameters=retry.hyperparameters)
+        assert len(rungs) < 100, "the ladder has a foot"
+
+    assert all(rungs.count(rung) == 1 for rung in rungs)

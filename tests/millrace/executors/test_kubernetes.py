@@ -132,8 +132,15 @@ def test_a_second_start_of_the_same_run_finds_the_first(cluster: Cluster, server
     assert first.wait(10) == second.wait(10) == 0 and len(server.state.pods[run.name]) == 1
 
 
-def test_removing_what_is_gone_is_a_success(cluster: Cluster) -> None:
+def test_removing_what_is_gone_is_a_success_and_touches_nobody_else(
+    cluster: Cluster, server: Server, wanted: Wanted
+) -> None:
+    run = wanted("complete").prepare()
+    assert cluster.start(run).wait(10) == 0
+
     cluster.remove("never-there", 0)
+
+    assert len(server.state.pods[run.name]) == 1
 
 
 def test_a_cluster_that_is_away_and_a_folder_outside_its_claim_are_said(
