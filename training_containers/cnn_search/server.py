@@ -12,22 +12,17 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import os
 import queue
-import signal
-import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import torch
-import uvicorn
 from millrace import contract
-from millrace.errors import Corrupt, InvalidInput, MillraceError, TooLarge, Unavailable
+from millrace.errors import Corrupt, InvalidInput, MillraceError, Unavailable
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
@@ -35,7 +30,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from torch import Tensor
 
-from training_containers.common import manifest
+from training_containers.common import manifest, serving
 from training_containers.common.images import pixels
 
 from . import network
@@ -43,8 +38,6 @@ from .build import Network
 from .network import Described
 from .train import Prepared
 
-GRACE_S: Final = 20
-"""SageMaker kills 30 s after SIGTERM."""
 MOST_IMAGES: Final = 64
 Probabilities = list[float]
 
@@ -68,41 +61,13 @@ class Unreadable(InvalidInput):
 
 
 @dataclass(frozen=True)
-class Settings:
-    """The machine's side; the names are those of the GGUF server."""
+class Settings(serving.Machine):
+    """`workers` are threads that look at images, one batch each at a time."""
 
-    host: str = "0.0.0.0"  # noqa: S104 - SageMaker asks for it inside its network
-    port: int = 8080
-    workers: int = 1
-    """Threads that look at images, one batch each at a time."""
     queue: int = 32
-    """Requests that may wait; one more is answered 429."""
     timeout_s: float = 30.0
     max_body_bytes: int = 6 << 20
     """As SageMaker has it."""
-    name: str = "millrace"
-
-    @classmethod
-    def from_env(cls, env: Mapping[str, str] = os.environ) -> Settings:
-        values: dict[str, Any] = {}
-        for name, (variable, kind) in _VARIABLES.items():
-            if text := env.get(variable):
-                try:
-                    values[name] = kind(text)
-                except ValueError as error:
-                    raise InvalidInput(f"{variable} must be a number, not {text!r}.") from error
-        return cls(**values)
-
-
-_VARIABLES: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
-    "host": ("MILLRACE_BIND_HOST", str),
-    "port": ("SAGEMAKER_BIND_TO_PORT", int),
-    "workers": ("MILLRACE_SERVE_WORKERS", int),
-    "queue": ("MILLRACE_SERVE_QUEUE", int),
-    "timeout_s": ("MILLRACE_SERVE_TIMEOUT_S", float),
-    "max_body_bytes": ("MILLRACE_SERVE_MAX_BODY_BYTES", int),
-    "name": ("MILLRACE_MODEL_NAME", str),
-}
 
 
 @dataclass
@@ -217,7 +182,7 @@ class Server:
         began = time.perf_counter()
         self.classifier.count("requests")
         try:
-            body = await self._body(request)
+            body = await serving.body(request, self.settings.max_body_bytes)
         except ClientDisconnect:
             return Response(status_code=499)
         many = request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
@@ -243,14 +208,6 @@ class Server:
         classes = self.classifier.described.classes
         best = max(range(len(classes)), key=shares.__getitem__)
         return {"class": classes[best], "probabilities": dict(zip(classes, shares, strict=True))}
-
-    async def _body(self, request: Request) -> bytes:
-        body = bytearray()
-        async for part in request.stream():
-            body += part
-            if len(body) > self.settings.max_body_bytes:
-                raise TooLarge(f"The body is over {self.settings.max_body_bytes} bytes.")
-        return bytes(body)
 
     async def _refused(self, _: Request, error: Exception) -> Response:
         assert isinstance(error, MillraceError)  # noqa: S101 - the handler is registered for this class alone
@@ -282,20 +239,4 @@ def build(root: Path, settings: Settings) -> Server:
 
 
 def main(root: Path) -> None:
-    """Serve until SIGTERM; exits 1 with one sentence when there is nothing fit to be served."""
-    try:
-        settings = Settings.from_env()
-        server = build(root, settings)
-    except MillraceError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
-        sys.exit(1)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again once it has shut down
-    print(json.dumps({"type": "serving", "host": settings.host, "port": settings.port}), flush=True)
-    uvicorn.run(
-        server.app(),
-        host=settings.host,
-        port=settings.port,
-        access_log=False,
-        log_level="warning",
-        timeout_graceful_shutdown=GRACE_S,
-    )
+    serving.serve(lambda: build(root, Settings.from_env()))

@@ -15,11 +15,13 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from millrace.errors import InvalidInput, MillraceError, TooLarge, Unavailable
+from millrace.errors import InvalidInput, MillraceError, Unavailable
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+
+from training_containers.common.serving import body
 
 from . import schema
 from .engine import Engine
@@ -126,7 +128,7 @@ class Server:
 
     async def chat(self, request: Request) -> Response:
         try:
-            call = self._begin(schema.parse(await self._body(request)))
+            call = self._begin(schema.parse(await body(request, self.settings.max_body_bytes)))
         except ClientDisconnect:
             return Response(status_code=CLOSED)
         leaving = asyncio.create_task(_left(request, call.task))
@@ -140,14 +142,6 @@ class Server:
             return Response(status_code=CLOSED)
         finally:
             leaving.cancel()
-
-    async def _body(self, request: Request) -> bytes:
-        body = bytearray()
-        async for part in request.stream():
-            body += part
-            if len(body) > self.settings.max_body_bytes:
-                raise TooLarge(f"The body is over {self.settings.max_body_bytes} bytes.")
-        return bytes(body)
 
     def _begin(self, request: schema.ChatRequest) -> Call:
         prompt = self.engine.prompt(schema.conversation(request, self.serving.instruction))

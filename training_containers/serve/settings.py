@@ -5,60 +5,39 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import ClassVar, Final
 
 from millrace import contract
-from millrace.errors import Corrupt, InvalidInput
+from millrace.errors import Corrupt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from training_containers.common import manifest
+from training_containers.common.serving import Machine
 
 MODEL_FILE: Final = "model.gguf"
 SERVING_FILE: Final = "millrace.json"
 
-_NAMES: Final = {
-    "host": "MILLRACE_BIND_HOST",
-    "port": "SAGEMAKER_BIND_TO_PORT",
-    "workers": "MILLRACE_SERVE_WORKERS",
-    "threads": "MILLRACE_SERVE_THREADS",
-    "context": "MILLRACE_SERVE_CONTEXT",
-    "queue": "MILLRACE_SERVE_QUEUE",
-    "timeout_s": "MILLRACE_SERVE_TIMEOUT_S",
-    "gpu_layers": "MILLRACE_SERVE_GPU_LAYERS",
-    "max_body_bytes": "MILLRACE_SERVE_MAX_BODY_BYTES",
-    "name": "MILLRACE_MODEL_NAME",
-}
-
 
 @dataclass(frozen=True)
-class Settings:
-    """The machine's side. A container binds every address; a laptop sets MILLRACE_BIND_HOST=127.0.0.1."""
+class Settings(Machine):
+    """The machine's side."""
 
-    host: str = "0.0.0.0"  # noqa: S104 - SageMaker asks for it inside its network
-    port: int = 8080
     workers: int = 0
     """Requests answered at once, each with a context of its own; 0: one a core, at most four."""
     threads: int = 0
     """Threads of one worker; 0: the cores shared out among the workers. A model under 256 MB is given one."""
     context: int = 0
     """Tokens of one context; 0: what the model's millrace.json says."""
-    queue: int = 16
-    """Requests that may wait; one more is answered 429."""
-    timeout_s: float = 60.0
-    """From arrival to the last byte; SageMaker's own limit for an invocation is 60 s."""
     gpu_layers: int = 0
-    max_body_bytes: int = 1 << 20
-    name: str = "millrace"
 
-    @classmethod
-    def from_env(cls, env: Mapping[str, str] = os.environ) -> Settings:
-        values: dict[str, Any] = {}
-        for field in fields(cls):
-            if text := env.get(_NAMES[field.name]):
-                values[field.name] = _number(_NAMES[field.name], text, type(field.default))
-        return cls(**values)
+    VARIABLES: ClassVar[Mapping[str, str]] = {
+        **Machine.VARIABLES,
+        "threads": "MILLRACE_SERVE_THREADS",
+        "context": "MILLRACE_SERVE_CONTEXT",
+        "gpu_layers": "MILLRACE_SERVE_GPU_LAYERS",
+    }
 
     @property
     def n_workers(self) -> int:
@@ -67,13 +46,6 @@ class Settings:
     @property
     def n_threads(self) -> int:
         return self.threads or max(1, len(os.sched_getaffinity(0)) // self.n_workers)
-
-
-def _number(name: str, text: str, kind: type[Any]) -> Any:
-    try:
-        return kind(text)
-    except ValueError as error:
-        raise InvalidInput(f"{name} must be a number, not {text!r}.") from error
 
 
 class Serving(BaseModel):
