@@ -24,6 +24,7 @@ from millrace.files import Files
 from millrace.intake import Intake
 from millrace.joblog import JobLog
 from millrace.jobs import Jobs
+from millrace.pipeline import Pipeline
 from millrace.policies import Collection
 from millrace.proposals import Ask
 from millrace.queues import Queue
@@ -35,7 +36,7 @@ from millrace.settings import Gateway, Ingest, Rewrite, Steps, Storage, Unpack
 from millrace.settings import Training as TrainingSettings
 from millrace.table import Table
 from millrace.tenants import Tenant
-from millrace.training import Pipeline, Training
+from millrace.training import Training
 
 if TYPE_CHECKING:
     # Those who rate and compare texts load ten libraries: only the functions that do so import them.

@@ -11,10 +11,10 @@ from .contract import JobState
 from .errors import Conflict, DeploymentFailed
 from .jobs import DEPLOYING, Job, Jobs
 from .models import Model
+from .pipeline import Pipeline
 from .registry import Registry
 from .serving import Serving, Status
 from .tenants import Tenant
-from .training import Pipeline
 
 Withdraw = Callable[[Tenant, Model, Model | None], None]
 """Takes a version from its endpoint, in favour of the active one where there is one."""

@@ -25,9 +25,9 @@ from .clock import now, stamp
 from .errors import Corrupt, InvalidInput, MillraceError, NotFound, Unavailable
 from .history import Search, Tried
 from .jobs import Job
+from .pipeline import search_key
 from .proposals import Ask, Messages, guided
 from .tenants import Tenant
-from .training import search_key
 
 RESULTS, PROPOSALS, STATE = "results.json", "proposals.json", "state.json"
 NOBODY = "evolution"

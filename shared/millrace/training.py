@@ -1,6 +1,6 @@
-"""From data to a serving model: the use-cases behind the state machine `train`. AWS: through what it is handed.
+"""A training is asked for: what `auto` means, its snapshot, its cost, its place in the queue. AWS: by what it is given.
 
-Everything here may run twice: names are derived, writes are conditioned on the attempt, objects are written whole.
+Anything here may be asked twice: a job is named by who asked, or by the snapshot that policy starts it for.
 """
 
 from __future__ import annotations
@@ -10,25 +10,18 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
-from . import recovery
 from .admission import Admission, Limits, check_priority
-from .artifacts import Store, verify
 from .clock import now, stamp
-from .contract import MANIFEST, STRATEGY, JobState, Manifest, ModelState
+from .contract import JobState
 from .corpus import Corpus
 from .datapoints import Split
 from .datasets.dataset import folder
-from .errors import Conflict, Corrupt, Forbidden, InvalidInput, NotFound, TrainingFailed, Unavailable
-from .fit import Fit
+from .errors import Conflict, Forbidden, InvalidInput, NotFound, Unavailable
 from .forecast import Forecast, forecast, within
-from .gate import Subject, Verdict, judge
-from .jobs import Job, Jobs, job_name
-from .models import Model, check_name
+from .jobs import Job, Jobs
+from .models import check_name
 from .registry import Registry
-from .settings import Steps
-from .strategies import MIN_TRAIN_PAIRS, Strategy, find, following, strategies
+from .strategies import MIN_TRAIN_PAIRS, find, following
 from .table import Write
 from .tenants import Tenant
 from .training_budget import MONTHLY_USD, TrainingBudget
@@ -40,9 +33,6 @@ DEFAULT_MODEL_NAME = "humanizer"
 AUTO = "auto"
 """As a strategy: the data decide."""
 SEARCH = "cnn-search"
-REFUSED = "Refused"
-SPOT_WAIT_S = 2 * 3600
-"""That a spot machine may be waited for, over the time that the container itself may take."""
 CLASSIFIER = "classifier"
 """Name of a model of images where none is given."""
 DATASET_FILE = "dataset.json"
@@ -176,7 +166,7 @@ class Training:
             return
         wanted = str(strategy.settle(asked.hyperparameters)["backbone"])
         if "@" in wanted:
-            _trained_on_images(Registry(self.jobs.table), tenant, wanted)
+            trained_on_images(Registry(self.jobs.table), tenant, wanted)
         else:
             check_name(wanted)
 
@@ -241,258 +231,12 @@ def _enough(rows: Mapping[Split, int]) -> None:
         )
 
 
-@dataclass(frozen=True)
-class Stage:
-    """What the state machine hands to CreateTrainingJob."""
-
-    name: str
-    image: str
-    hyperparameters: dict[str, str]
-    channels: list[dict[str, Any]]
-    output_path: str
-    checkpoint_path: str
-    instance_type: str
-    volume_gb: int
-    spot: bool
-    stopping: dict[str, int]
-
-    @property
-    def model_uri(self) -> str:
-        """Where SageMaker leaves the uncompressed model folder."""
-        return f"{self.output_path}{self.name}/output/model/"
-
-
-@dataclass(frozen=True)
-class Pipeline:
-    """The tasks of the state machine, one method each."""
-
-    settings: Steps
-    corpus: Corpus
-    store: Store
-    jobs: Jobs
-    registry: Registry
-
-    @property
-    def admission(self) -> Admission:
-        return Admission(self.jobs, Limits(self.settings.max_jobs))
-
-    def plan(self, tenant: Tenant, job_id: str, attempt: int) -> dict[str, Any]:
-        """The model version, queued, and the three stages of this attempt."""
-        job = self.jobs.get(tenant, job_id)
-        lineage = {} if job.dataset_id else {"base": self.settings.base_model}
-        model = self.registry.plan_version(tenant, job, lineage)
-        self.jobs.move(tenant, job_id, JobState.RUNNING, attempt, {"stage": "train"}, expect=_OPEN)
-        if model.state is ModelState.QUEUED:
-            self.registry.move(tenant, model.id, ModelState.TRAINING)
-        return self.stages(tenant, replace(job, attempt=attempt)) | {"model": {"id": model.id}}
-
-    def stages(self, tenant: Tenant, job: Job) -> dict[str, Any]:
-        """What each container of one attempt is given; pure but for the names that settings hold."""
-        return self._of_images(tenant, job) if job.dataset_id else self._of_pairs(tenant, job)
-
-    def _of_images(self, tenant: Tenant, job: Job) -> dict[str, Any]:
-        """One training; of a search it is the last one, and `trials` are planned round by round."""
-        data = {"train": self.store.uri(channel_key(tenant, job.dataset_id))}
-        if job.strategy == SEARCH:
-            data["trials"] = self.store.uri(search_key(tenant, job))
-            finish = self._stage(tenant, job, "train", strategies()["cnn-finish"], job.hyperparameters, data)
-            return {"kind": "search", "train": vars(finish)}
-        strategy = find(job.strategy)
-        if "base" in strategy.needs:
-            data["base"] = self._backbone(tenant, str(job.hyperparameters["backbone"]))
-        return {"kind": "train", "train": vars(self._stage(tenant, job, "train", strategy, job.hyperparameters, data))}
-
-    def _backbone(self, tenant: Tenant, wanted: str) -> str:
-        """A model of the tenant's own, or a folder below base/."""
-        if "@" not in wanted:
-            return self.store.uri(f"{BASE_PREFIX}/{check_name(wanted)}/")
-        lineage = _trained_on_images(self.registry, tenant, wanted)
-        trained = replace(self.jobs.get(tenant, lineage["job_id"]), attempt=lineage["attempt"])
-        return self._stage_uri(tenant, trained, "train")
-
-    def trials(self, tenant: Tenant, job: Job, number: int, proposals: str) -> Stage:
-        """A round of a search. `proposals`: key of the folder that holds them."""
-        data = {"train": self.store.uri(channel_key(tenant, job.dataset_id)), "proposals": self.store.uri(proposals)}
-        if number:
-            data["trials"] = self.store.uri(search_key(tenant, job))
-        given = {**job.hyperparameters, "round": number}
-        return self._stage(tenant, job, f"trials{number}", strategies()["cnn-trials"], given, data)
-
-    def results_key(self, tenant: Tenant, job: Job, number: int) -> str:
-        """What the container of a round left, its manifest checked."""
-        part = f"trials{number}"
-        self.manifest(tenant, job, part)
-        return self._stage_key(tenant, job, part) + "results.json"
-
-    def _of_pairs(self, tenant: Tenant, job: Job) -> dict[str, Any]:
-        snapshot = self.corpus.load_snapshot(tenant, _snapshot_id(job))
-        data = {split: self.store.uri(snapshot.keys[split]) for split in ("train", "validation", "test")}
-        data["base"] = self.store.uri(f"{BASE_PREFIX}/{self.settings.base_model}/")
-        given = job.hyperparameters
-        train = self._stage(tenant, job, "train", find(job.strategy), given, data)
-        shared = {"instruction": given["instruction"]} if "instruction" in given else {}
-        later = {"base": data["base"], "test": data["test"], "model": train.model_uri}
-        evaluate = self._stage(tenant, job, "evaluate", strategies()["lora-evaluate"], shared, later)
-        later |= {"evaluation": evaluate.model_uri, "train": data["train"]}
-        gguf = self._stage(tenant, job, "gguf", strategies()["gguf"], shared, later)
-        return {"train": vars(train), "evaluate": vars(evaluate), "gguf": vars(gguf)}
-
-    def gate(self, tenant: Tenant, job_id: str, attempt: int, subject: Subject) -> Verdict:
-        """Judge the evaluation's or the GGUF's figures; the whole report is stored and its figures shown."""
-        job = self.working(tenant, job_id, attempt)
-        manifest = self.manifest(tenant, job, _JUDGED[subject])
-        active = self.registry.active(tenant, job.model_name)
-        data = "dataset_id" if job.dataset_id else "snapshot_id"
-        same_split = active is not None and active.lineage.get(data) == getattr(job, data)
-        verdict = judge(subject, manifest.metrics, active.metrics if active and same_split else None)
-        report = verdict.to_dict() | {"subject": subject, "metrics": manifest.metrics, "job_id": job_id}
-        self.store.put_json(tenant.prefix("jobs", job_id, str(attempt), f"gate-{subject}.json"), report)
-        shown = {"passed": verdict.passed, "reasons": verdict.reasons, "metrics": manifest.metrics}
-        following = "gguf" if verdict.passed and subject == "adapter" else "register"
-        self.jobs.note(tenant, job_id, attempt, {"gates": {**job.gates, subject: shown}, "stage": following})
-        return verdict
-
-    def register(self, tenant: Tenant, job_id: str, attempt: int) -> Model:
-        """The version becomes ready: figures, artifacts with their hashes, lineage and where it holds."""
-        job = self.working(tenant, job_id, attempt)
-        if job.model_id is None:
-            raise Conflict(f"Training job {job_id} has no model version to register.")
-        stages = ("train",) if job.dataset_id else ("train", "evaluate", "gguf")
-        manifests = {stage: self.manifest(tenant, job, stage) for stage in stages}
-        figures = [manifest.metrics for stage, manifest in manifests.items() if stage != "train" or job.dataset_id]
-        artifacts = [
-            {"stage": stage, "uri": self._stage_uri(tenant, job, stage) + file.path, **file.model_dump()}
-            for stage, manifest in manifests.items()
-            for file in manifest.files
-        ]
-        model = self.registry.get(tenant, job.model_id)
-        values = {
-            "metrics": {name: value for told in figures for name, value in told.items()},
-            "hyperparameters": manifests["train"].hyperparameters,
-            "artifacts": artifacts,
-            "fit": {} if job.dataset_id else vars(self._fit(tenant, job)),
-            "lineage": {**model.lineage, "attempt": attempt, "sources": _sources(manifests)},
-        }
-        # An attempt that died after the version went live comes here again: it goes on serving.
-        state = ModelState.ACTIVE if model.state is ModelState.ACTIVE else ModelState.READY
-        return self.registry.move(tenant, model.id, state, values)
-
-    def conclude(self, tenant: Tenant, job_id: str, attempt: int, outcome: str, error: Any = None) -> Job:
-        """The end of an attempt: completed, refused by the gate, failed with one sentence, or begun again."""
-        job = self.jobs.get(tenant, job_id)
-        if job.attempt == attempt and not job.state.final:
-            job = self._end(tenant, job, outcome, error)
-        if job.attempt != attempt:
-            if job.attempt == attempt + 1 and job.state is JobState.QUEUED:
-                self.jobs.start(tenant, job)
-            return job
-        if job.state is not JobState.CANCELLED:  # who cancels settles, and stops this execution too
-            self.jobs.settle(tenant, job)
-        self.admission.admit()
-        return job
-
-    def _end(self, tenant: Tenant, job: Job, outcome: str, error: Any) -> Job:
-        if outcome == "completed":
-            state, failure = JobState.COMPLETED, None
-        elif outcome == "refused":
-            reasons = [r["text"] for gate in job.gates.values() for r in gate["reasons"]]
-            told = "The gate refused the model: " + "; ".join(reasons) + "."
-            state, failure = JobState.FAILED, recovery.Failure(REFUSED, told)
-        else:
-            state, failure = JobState.FAILED, recovery.read(error)
-        try:
-            if failure and (again := self._again(tenant, job, failure)):
-                return again
-            values = {"error": failure.text, "error_code": failure.code} if failure else {"error": None}
-            return self.jobs.move(tenant, job.id, state, job.attempt, {**values, "stage": None})
-        except Conflict:
-            return self.jobs.get(tenant, job.id)  # cancelled, or begun again, at the same moment
-
-    def _again(self, tenant: Tenant, job: Job, failure: recovery.Failure) -> Job | None:
-        """The next attempt, where it may end better and its cost still has room."""
-        retry = recovery.next_try(job, failure)
-        if retry is None:
-            return None
-        try:
-            limits = self.jobs.limits_of_next(tenant, job)
-        except Forbidden:
-            return None
-        self.jobs.stop_containers(job)  # one may work on whose start nobody heard of
-        values = {"hyperparameters": dict(retry.hyperparameters), **limits}
-        return self.jobs.again(tenant, job, failure.code, retry.text, values)
-
-    def manifest(self, tenant: Tenant, job: Job, stage: str) -> Manifest:
-        """What a stage left. TrainingFailed where it left no manifest or one that is not whole."""
-        folder = self._stage_key(tenant, job, stage)
-        try:
-            manifest = Manifest.model_validate_json(self.store.get(folder + MANIFEST))
-        except NotFound as error:
-            raise TrainingFailed(f"The {stage} container ended without a {MANIFEST}.") from error
-        except ValueError as error:
-            raise Corrupt(f"The {stage} container's {MANIFEST} is not one: {error}") from error
-        verify(self.store, folder, manifest, f"The {stage} container's {MANIFEST}")
-        return manifest
-
-    def working(self, tenant: Tenant, job_id: str, attempt: int) -> Job:
-        """The job, while this attempt of it is the one that works. Conflict for one that is over."""
-        job = self.jobs.get(tenant, job_id)
-        if job.state.final or job.attempt != attempt:
-            raise Conflict(f"Attempt {attempt} of training job {job_id} is over: the job is {job.state}.")
-        return job
-
-    def _stage(
-        self,
-        tenant: Tenant,
-        job: Job,
-        stage: str,
-        strategy: Strategy,
-        given: Mapping[str, Any],
-        data: Mapping[str, str],
-    ) -> Stage:
-        name = job_name(self.jobs.prefix, job.id, job.attempt, stage)
-        resources, training = strategy.resources, stage == "train"
-        chosen = job.instance_type if training else None
-        longest_s = min(int(resources["max_runtime_s"]), job.max_runtime_s or _NO_LIMIT_S)
-        waiting = {"MaxWaitTimeInSeconds": longest_s + SPOT_WAIT_S} if job.spot and training else {}
-        accepted = {k: v for k, v in given.items() if k in strategy.hyperparameters}
-        values = strategy.settle(accepted) | {STRATEGY: strategy.name}
-        return Stage(
-            name=name,
-            image=self.settings.images[strategy.container],
-            hyperparameters={k: orjson.dumps(v).decode() for k, v in values.items()},
-            channels=[_channel(channel, uri) for channel, uri in data.items()],
-            output_path=self.store.uri(tenant.prefix("jobs", job.id, str(job.attempt)) + "/"),
-            checkpoint_path=self.store.uri(tenant.prefix("jobs", job.id, "checkpoints", stage) + "/"),
-            instance_type=self.settings.instance_type or chosen or str(resources["instance_type"]),
-            volume_gb=int(resources["volume_gb"]),
-            spot=bool(waiting),
-            stopping={"MaxRuntimeInSeconds": longest_s, **waiting},
-        )
-
-    def _stage_key(self, tenant: Tenant, job: Job, stage: str) -> str:
-        name = job_name(self.jobs.prefix, job.id, job.attempt, stage)
-        return tenant.prefix("jobs", job.id, str(job.attempt), name, "output", "model") + "/"
-
-    def _stage_uri(self, tenant: Tenant, job: Job, stage: str) -> str:
-        return self.store.uri(self._stage_key(tenant, job, stage))
-
-    def model_uri(self, tenant: Tenant, job: Job) -> str:
-        """The folder that an endpoint serves."""
-        return self._stage_uri(tenant, job, "train" if job.dataset_id else "gguf")
-
-    def _fit(self, tenant: Tenant, job: Job) -> Fit:
-        snapshot = self.corpus.load_snapshot(tenant, _snapshot_id(job))
-        lines = self.store.get(snapshot.keys["train"] + "data.jsonl").splitlines()
-        pairs = [orjson.loads(line) for line in lines]
-        return Fit.of([pair["source"] for pair in pairs], [pair["target"] for pair in pairs])
-
-
 def channel_key(tenant: Tenant, dataset_id: str | None) -> str:
     """The folder of a dataset that training reads."""
     return folder(tenant, str(dataset_id), "channel") + "/"
 
 
-def _trained_on_images(registry: Registry, tenant: Tenant, wanted: str) -> Mapping[str, Any]:
+def trained_on_images(registry: Registry, tenant: Tenant, wanted: str) -> Mapping[str, Any]:
     """The lineage of a version that others may be trained from. InvalidInput where it cannot be."""
     lineage = registry.get(tenant, wanted).lineage
     if not lineage.get("dataset_id"):
@@ -500,28 +244,3 @@ def _trained_on_images(registry: Registry, tenant: Tenant, wanted: str) -> Mappi
     if "attempt" not in lineage:
         raise InvalidInput(f"{wanted} is no backbone: its training has not come to its end.")
     return lineage
-
-
-def search_key(tenant: Tenant, job: Job) -> str:
-    """Where a search keeps its rounds: they are the job's, and not one attempt's."""
-    return tenant.prefix("jobs", job.id, "search") + "/"
-
-
-_JUDGED: Mapping[Subject, str] = {"adapter": "evaluate", "gguf": "gguf", "cnn": "train"}
-_NO_LIMIT_S = 28 * 24 * 3600  # what SageMaker itself allows
-_OPEN = (JobState.PENDING, JobState.QUEUED, JobState.RUNNING)
-
-
-def _channel(name: str, uri: str) -> dict[str, Any]:
-    source = {"S3DataType": "S3Prefix", "S3Uri": uri, "S3DataDistributionType": "FullyReplicated"}
-    return {"ChannelName": name, "DataSource": {"S3DataSource": source}}
-
-
-def _sources(manifests: Mapping[str, Manifest]) -> dict[str, str]:
-    return {stage: manifest.source_sha256 for stage, manifest in manifests.items()}
-
-
-def _snapshot_id(job: Job) -> str:
-    if job.snapshot_id is None:
-        raise InvalidInput(f"Training job {job.id} trains on no pairs.")
-    return job.snapshot_id

@@ -14,10 +14,10 @@ from millrace import contract
 from millrace.contract import Tier
 from millrace.datapoints import DataPoint, Origin, content_id
 from millrace.jobs import Job, of_job_name
+from millrace.pipeline import Pipeline
 from millrace.settings import Steps
 from millrace.strategies import strategies
 from millrace.tenants import Tenant
-from millrace.training import Pipeline
 
 from cdk import machine
 from cdk.train_machine import definition

@@ -128,8 +128,8 @@ def world() -> World:
 
 
 def _pipeline(world: World) -> Any:
+    from millrace.pipeline import Pipeline
     from millrace.settings import Steps
-    from millrace.training import Pipeline
 
     from tests.conftest import ENVIRONMENT
 
