@@ -75,7 +75,7 @@ class Millrace(Stack):
         self._tell()
 
     # --- settings -----------------------------------------------------------------------------------------------------
-    def _where(self) -> dict[str, str]:
+    def _where(self) -> dict[str, Any]:
         return {
             "stage": self.stage.name,
             "table": self.corpus.table.table_name,
@@ -95,6 +95,14 @@ class Millrace(Stack):
     def _able_to_unpack(self) -> dict[str, Any]:
         return {"unpack_machine": unpack_machine_arn(self, self.stage)}
 
+    def _able_to_ask(self) -> dict[str, Any]:
+        """Models of somebody else."""
+        return {
+            "provider_secret": self._provider_secret_name,
+            "provider_urls": self.stage.provider_urls,
+            "egress_allow": self.stage.egress_allow,
+        }
+
     def _of_unpack(self) -> settings.Unpack:
         return settings.Unpack(**self._where(), **self._able_to_unpack())
 
@@ -112,16 +120,14 @@ class Millrace(Stack):
         return settings.Gateway(
             **self._able_to_train(),
             **self._able_to_unpack(),
+            **self._able_to_ask(),
             drop_bucket=self.corpus.drops.bucket_name,
-            provider_secret=self._provider_secret_name,
             cursor_secret=self._cursor_secret_name,
             rewrite_queue=self.humanizing.watched.queue.queue_url,
         )
 
     def _of_rewrite(self, queue_url: str) -> settings.Rewrite:
-        return settings.Rewrite(
-            **asdict(self._of_storage()), provider_secret=self._provider_secret_name, rewrite_queue=queue_url
-        )
+        return settings.Rewrite(**self._where(), **self._able_to_ask(), rewrite_queue=queue_url)
 
     def _of_steps(self) -> settings.Steps:
         return settings.Steps(
@@ -132,7 +138,7 @@ class Millrace(Stack):
         )
 
     def _of_propose(self) -> settings.Propose:
-        return settings.Propose(**asdict(self._of_steps()), provider_secret=self._provider_secret_name)
+        return settings.Propose(**asdict(self._of_steps()), **self._able_to_ask())
 
     # --- secrets ------------------------------------------------------------------------------------------------------
     @property

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aws_cdk import RemovalPolicy, aws_logs
+from millrace import providers
+from millrace.addresses import Allowed
+from millrace.errors import InvalidInput
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,10 @@ class Stage:
     """Trainings of all tenants at once; more wait their turn."""
     job_limit_s: int = 26 * 3600
     """A training job with its queueing; SageMaker's own stop comes from the plan and is shorter."""
+    provider_urls: str = ""
+    """Base URLs that take the place of the providers' own, for a proxy: "openai=https://proxy.example.com/v1,..."."""
+    egress_allow: str = ""
+    """Hosts (`name[:port]`) and networks (CIDR) that a custom URL may reach although they are private."""
     search_rounds: int = 100
     """Of one search at most: for so many its machine has time."""
     deploy_poll_s: int = 5
@@ -115,7 +122,7 @@ class WrongSetting(ValueError):
 
 
 def stage(name: str, env: Mapping[str, str]) -> Stage:
-    """A stage with what this shell sets: MILLRACE_TRAIN_THRESHOLD, MILLRACE_BASE_MODEL, MILLRACE_INSTANCE_TYPE."""
+    """A stage with what this shell sets: MILLRACE_ and the name of one of _SETTABLE."""
     if name not in STAGES:
         raise WrongSetting(f"There is no stage {name!r}; there are {', '.join(STAGES)}.")
     given: dict[str, Any] = {
@@ -124,7 +131,16 @@ def stage(name: str, env: Mapping[str, str]) -> Stage:
     threshold = given.pop("train_threshold", str(STAGES[name].train_threshold))
     if not threshold.isdecimal():
         raise WrongSetting(f"MILLRACE_TRAIN_THRESHOLD is a number of pairs, 0 for never, not {threshold!r}.")
-    return replace(STAGES[name], train_threshold=int(threshold), **given)
+    made = replace(STAGES[name], train_threshold=int(threshold), **given)
+    try:
+        providers.other_urls(made.provider_urls)
+    except InvalidInput as error:
+        raise WrongSetting(f"MILLRACE_PROVIDER_URLS: {error}") from error
+    try:
+        Allowed.parse(made.egress_allow)
+    except ValueError as error:
+        raise WrongSetting(f"MILLRACE_EGRESS_ALLOW is a comma list of hosts and CIDR networks: {error}.") from error
+    return made
 
 
-_SETTABLE = ("train_threshold", "base_model", "instance_type")
+_SETTABLE = ("train_threshold", "base_model", "instance_type", "provider_urls", "egress_allow")

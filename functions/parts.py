@@ -164,7 +164,7 @@ def classifying(settings: Storage) -> Classifying:
     return Classifying(registry(settings), aws.sagemaker_runtime(), partial(endpoint_name, settings.stage))
 
 
-def searching(settings: Steps, asker: Callable[[Tenant, str], Ask | None] = nobody) -> Searching:
+def searching(settings: Storage, asker: Callable[[Tenant, str], Ask | None] = nobody) -> Searching:
     return Searching(store(settings), asker)
 
 

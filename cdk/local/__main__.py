@@ -33,7 +33,13 @@ INPUTS = (
     "shared/**/*",
     "training_containers/**/*",
 )
-SETTINGS = ("MILLRACE_TRAIN_THRESHOLD", "MILLRACE_BASE_MODEL", "MILLRACE_INSTANCE_TYPE")
+SETTINGS = (
+    "MILLRACE_TRAIN_THRESHOLD",
+    "MILLRACE_BASE_MODEL",
+    "MILLRACE_INSTANCE_TYPE",
+    "MILLRACE_PROVIDER_URLS",
+    "MILLRACE_EGRESS_ALLOW",
+)
 """What the synthesis reads from this shell."""
 SWEEPER = "millrace-local-monitor"
 START_S = 90.0

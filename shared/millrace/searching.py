@@ -39,6 +39,20 @@ LARGEST, SMALLEST = 64, 8
 GREY = ("L", "1", "I", "I;16", "F")
 
 
+class Asked(BaseModel):
+    """Who proposed a round, and what of it was not taken."""
+
+    model_config = ConfigDict(frozen=True)
+
+    round: int
+    source: str
+    """llm, or evolution."""
+    refused: list[str]
+    """One sentence for each, questions in vain among them."""
+    ids: list[str]
+    """Of the candidates; see architecture.digest."""
+
+
 class State(BaseModel):
     """How far a search has come."""
 
@@ -55,6 +69,8 @@ class State(BaseModel):
     """As the container saw the images."""
     said: list[str] = []
     """Why the model's proposals were not taken, newest last."""
+    asked: list[Asked] = []
+    """By round, one that is not judged yet among them."""
 
 
 class Results(BaseModel):
@@ -139,15 +155,19 @@ class Searching:
         draw = random.Random(f"{given['seed']}/{job.id}/{state.rounds}")  # noqa: S311 - a search, not a secret
         ask = self._asker(tenant, str(given.get("proposer", NOBODY)), state)
         made = guided(ask, search, self.history(tenant, job), int(given["population"]), state.failures, draw)
+        ids = [architecture.digest(spec) for spec in made.specs]
         told = {
             "specs": [spec.model_dump() for spec in made.specs],
             "source": made.source,
             "parents": made.parents,
             "refused": made.refused,
-            "ids": [architecture.digest(spec) for spec in made.specs],
+            "ids": ids,
         }
         said = [*state.said, *made.refused][-20:]
-        self._save(tenant, job, state.model_copy(update={"failures": made.failures, "said": said}))
+        now = Asked(round=state.rounds, source=made.source, refused=made.refused, ids=ids)
+        asked = [*(one for one in state.asked if one.round < state.rounds), now]
+        values = {"failures": made.failures, "said": said, "asked": asked}
+        self._save(tenant, job, state.model_copy(update=values))
         self.store.put_json(folder + PROPOSALS, told)
 
     def _asker(self, tenant: Tenant, proposer: str, state: State) -> Ask | None:

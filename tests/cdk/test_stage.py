@@ -31,6 +31,32 @@ def test_a_threshold_that_is_no_number_is_refused(text: str) -> None:
         stage("local", {"MILLRACE_TRAIN_THRESHOLD": text})
 
 
+def test_an_operator_may_put_a_proxy_before_a_provider_and_allow_private_hosts() -> None:
+    env = {
+        "MILLRACE_PROVIDER_URLS": "openai=https://proxy.example.com/v1, groq=http://127.0.0.1:9/openai/v1",
+        "MILLRACE_EGRESS_ALLOW": "llm.internal:8080,10.1.0.0/16",
+    }
+
+    made = stage("prod", env)
+
+    assert (made.provider_urls, made.egress_allow) == (env["MILLRACE_PROVIDER_URLS"], env["MILLRACE_EGRESS_ALLOW"])
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("MILLRACE_PROVIDER_URLS", "openal=https://proxy.example.com/v1"),
+        ("MILLRACE_PROVIDER_URLS", "https://proxy.example.com/v1"),
+        ("MILLRACE_PROVIDER_URLS", "openai=proxy.example.com"),
+        ("MILLRACE_PROVIDER_URLS", "custom=https://proxy.example.com"),
+        ("MILLRACE_EGRESS_ALLOW", "10.1.0.0/99"),
+    ],
+)
+def test_a_proxy_or_a_network_that_is_none_is_refused_by_its_name(name: str, text: str) -> None:
+    with pytest.raises(WrongSetting, match=name):
+        stage("dev", {name: text})
+
+
 def test_an_unknown_stage_is_refused_with_those_that_exist() -> None:
     with pytest.raises(WrongSetting, match="local, dev, prod"):
         stage("staging", {})

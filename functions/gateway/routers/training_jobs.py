@@ -14,9 +14,10 @@ from fastapi import Request as Http
 from millrace import clock
 from millrace.clock import fresh_id
 from millrace.contract import JobState
+from millrace.errors import NotFound
 from millrace.jobs import Job as DomainJob
 from millrace.tenants import Tenant
-from millrace.training import AUTO
+from millrace.training import AUTO, SEARCH
 from pydantic import BaseModel, Field
 
 from functions import parts
@@ -122,6 +123,19 @@ class Metrics(BaseModel):
     """Figures of each part in the order of time, evenly thinned."""
 
 
+class Search(BaseModel):
+    rounds: int
+    """Judged."""
+    best: float | None
+    """Validation accuracy, 0 to 1."""
+    reached: bool
+    """Whether the target was."""
+    proposed: list[Figures]
+    """By round: who proposed it (llm or evolution), and a sentence for each proposal that was not taken."""
+    tried: list[Figures]
+    """Every candidate of the rounds that were judged: its network, how far it came, or why it failed."""
+
+
 Chosen = Annotated[int | None, Query(ge=1, le=999, description="Attempt; else the newest.")]
 
 
@@ -213,6 +227,20 @@ def metrics(id: str, caller: Caller, attempt: Chosen = None) -> Metrics:
     newest = parts.jobs(settings).get(caller, id).attempt
     chosen = attempt or newest
     return Metrics(attempt=chosen, parts=parts.joblog(settings).figures(caller, id, chosen))
+
+
+@routes.get("/{id}/search", summary="The rounds of a search: who proposed what, what was refused, what was tried")
+def search(id: str, caller: Caller) -> Search:
+    job = parts.jobs(settings).get(caller, id)
+    if job.strategy != SEARCH:
+        raise NotFound(f"Training job {id} is a {job.strategy}; rounds are what {SEARCH} has.")
+    searching = parts.searching(settings)
+    state = searching.state(caller, job)
+    return Search(
+        **state.model_dump(include={"rounds", "best", "reached"}),
+        proposed=[asked.model_dump() for asked in state.asked],
+        tried=[tried.model_dump() for tried in searching.history(caller, job)],
+    )
 
 
 def _time(at_ms: int) -> str:

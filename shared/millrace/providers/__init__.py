@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..catalogue import Entry
+from ..errors import InvalidInput
 
 if TYPE_CHECKING:
     from .reach import Reach
@@ -123,6 +124,18 @@ PROVIDERS: dict[str, Spec] = {
     "rules": Spec("rules", talks=False),
 }
 """Name in the catalogue -> who speaks to it; adding one is its file, this line and its test."""
+
+
+def other_urls(told: str) -> dict[str, str]:
+    """Provider -> the URL in the place of its own, of "openai=https://proxy.example.com/v1,...". Else InvalidInput."""
+    found = {}
+    for part in filter(None, (part.strip() for part in told.split(","))):
+        name, _, url = part.partition("=")
+        if name not in PROVIDERS or PROVIDERS[name].url is None or not url.startswith(("https://", "http://")):
+            named = ", ".join(name for name, spec in PROVIDERS.items() if spec.url)
+            raise InvalidInput(f"{part!r} is not PROVIDER=URL with one of {named}.")
+        found[name] = url.rstrip("/")
+    return found
 
 
 def provider(name: str) -> Provider:

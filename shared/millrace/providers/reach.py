@@ -25,7 +25,7 @@ from ..errors import InvalidInput, MillraceError, ProviderRefused, Unavailable
 from ..keys import Keys, Secret
 from ..settings import Providers
 from ..wire import Wire
-from . import PROVIDERS
+from . import PROVIDERS, other_urls
 
 if TYPE_CHECKING:
     import httpx2
@@ -47,8 +47,8 @@ class Reach:
 
     @classmethod
     def of(cls, settings: Providers) -> Reach:
-        urls = dict(part.strip().split("=", 1) for part in settings.provider_urls.split(",") if "=" in part)
-        return cls(Keys(aws.secretsmanager, settings.provider_secret), Allowed.parse(settings.egress_allow), urls)
+        keys, allowed = Keys(aws.secretsmanager, settings.provider_secret), Allowed.parse(settings.egress_allow)
+        return cls(keys, allowed, other_urls(settings.provider_urls))
 
     def url(self, entry: Entry) -> str:
         """ProviderRefused where the row has none or one that must not be reached."""
