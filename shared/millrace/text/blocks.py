@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from millrace.text import facts
 from millrace.text.sentences import split
+from millrace.text.words import SURROGATE
 
 MASK = "\ue000"
 _KEPT_LINE = re.compile(
@@ -23,7 +24,6 @@ LARGEST = 16_000
 """Characters of one prose block; a single sentence longer than this is no prose and stays as it is."""
 _WRAPPED = 56  # a line this long that a lower-case line follows was wrapped, not ended
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _TAG = re.compile(r"<[^<>\n]{1,300}>")
 _LINK = re.compile(r"!?\[[^\]\n]{0,300}\]\([^()\n]{0,2000}\)|\[[^\]\n]{1,300}\]\[[^\]\n]{0,100}\]")
 _MATH = re.compile(r"\$[^\s$](?:[^$\n]{0,200}[^\s$])?\$(?!\d)|\\\([^\n]{1,200}?\\\)")
@@ -125,7 +125,7 @@ def _cut(text: str) -> Iterator[str]:
 
 def mask(block: str, lead: int = 0) -> str:
     """The block with what is protected masked and every line end a space; same length."""
-    out = block if block.isascii() else _SURROGATE.sub(MASK, block)
+    out = block if block.isascii() else SURROGATE.sub(MASK, block)
     done: set[int] = set()
     for needle, pattern in _GUARDS:
         if needle in block and id(pattern) not in done:

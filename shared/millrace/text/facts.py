@@ -9,12 +9,14 @@ from __future__ import annotations
 import functools
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import ahocorasick_rs
 
+from millrace.text import names
 from millrace.text import quantities as q
-from millrace.text.words import GIVEN_NAMES, STOP, WORD, stem
+from millrace.text.words import STOP, SURROGATE, WORD, stem, unmarked
 
 MARKER = re.compile(r"\{\{RED:[^{}\n]{0,200}\}\}")
 FENCE = re.compile(r"^(?P<f>```+|~~~+)[^\n]*\n(?:.*?\n)??(?P=f)[ \t]*$", re.MULTILINE | re.DOTALL)
@@ -33,10 +35,10 @@ QUOTE = re.compile(
     r"“[^“”\n]{1,2000}”|«[^«»\n]{1,2000}»|(?<![\w\"])\"(?=\S)[^\"\n]{1,2000}(?<=\S)\"(?!\w)"
     r"|(?<!\w)‘[^‘’\n]{2,300}’(?!\w)"
 )
+_OPENS_QUOTE = re.compile('["“«‘]')
 _HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+\S")
 NUMBERED = re.compile(r"^[ \t]*\d{1,3}[.)][ \t]+\S", re.MULTILINE)
 IMAGE = re.compile(r"!\[[^\]\n]{0,300}\]\(")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 _NEUTRAL = re.compile(
     r"\bnot (?:only|just|merely|simply|solely|to mention|limited to|all)\b"
@@ -58,26 +60,10 @@ _SOFT_NEGATIONS = frozenset(
     prevented false unlikely unclear unknown unchanged unaffected unavailable unnecessary impossible insufficient
     incorrect     incomplete instead""".split()
 )
-_SIGNALS = sorted(_HARD_NEGATIONS | _SOFT_NEGATIONS | q.NUMBER_WORDS)
-_CAPITAL = re.compile(r"[^\W\d_a-zß-öø-ÿ](?<![\w'’].)\w*(?:['’&-]\w+)*")
-_ASCII_CAPITAL = re.compile(r"[A-Z](?<![\w'’][A-Z])\w*(?:['’&-]\w+)*")
-"""The same in ASCII, three times as fast: a search for one set of letters."""
-_CAMEL = re.compile(r"[a-z][A-Z]")
-_WITH_CAMEL = re.compile(_CAPITAL.pattern + r"|\b[a-z]+[A-Z]\w*")
-_TITLE_LINE = re.compile(
-    r"^#{1,6} .*|^(?:[A-Z0-9][\w'’-]*|of|the|and|in|to|for|a|an|with|on|or|at|by|from|your|our|&|[–—:-])"
-    r"(?: (?:[A-Z0-9][\w'’-]*:?|of|the|and|in|to|for|a|an|with|on|or|at|by|from|your|our|&|[–—-])){2,14}$",
-    re.MULTILINE,
-)
-_TITLES = frozenset("mr mrs ms dr prof sir st vs".split())
-_OPENING = re.compile(
-    r"(?:^|\n[ \t]*\n|[.!?:;…][\"”’')\]*_]*[ \t\n]|[\"“‘«(\[—–|*_>•#]|(?:^|\n)[ \t]*(?:[-+]|\d{1,3}[.)]))"
-    r"[ \t\n]*[\"“‘«(*_]*$"
-)
-_ABBREVIATED = re.compile(
-    r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|Sir|St|vs|No|Fig|Eq|e\.g|i\.e|cf|al|approx|Jr|Sr|Inc|Ltd)|\b[A-Z])\.\s$"
-)
+_SIGNALS = sorted(_HARD_NEGATIONS | _SOFT_NEGATIONS | q.NUMBER_WORDS | q.DAY_WORDS)
 _WORDS = re.compile(r"[^\W_]+")
+_BETWEEN = "".join(chr(n) if chr(n).isalnum() else " " for n in range(128))
+"""ASCII with a space for whatever is in no word."""
 
 
 @functools.cache
@@ -115,19 +101,16 @@ def read(text: str) -> Facts:
                 rest = _take(kind, pattern, rest, exact[kind])
                 break
     structure = _structure(rest)
-    exact["quote"] = (
-        Counter(_canonical("quote", m.group()) for m in QUOTE.finditer(rest)) if _quoted(rest) else Counter()
-    )
-    low = _lower(rest)
-    numbers, negations, soft = _scan(rest, low)
-    unlisted = NUMBERED.sub(_without_number, rest) if structure[2][1] != "0" else rest
-    found_dates, quantities = q.read(unlisted, numbers)
+    exact["quote"] = Counter(_canonical("quote", quoted) for quoted in _quotes(rest))
+    numbers, days, negations, soft = _scan(rest, _lower(rest))
+    unlisted = _unlisted(rest) if structure[2][1] != "0" else rest
+    found_dates, quantities = q.read(unlisted, numbers, days)
     return Facts(
         exact=exact,
         dates=found_dates,
         quantities=quantities,
-        names=_names(rest),
-        words=frozenset(_WORDS.findall(text.casefold())),
+        names=names.read(rest),
+        words=_words(text),
         negations=negations,
         soft_negations=soft,
         structure=structure,
@@ -144,8 +127,23 @@ _TAKEN = (
 )
 
 
-def _quoted(text: str) -> bool:
-    return any(mark in text for mark in '"“«‘')
+def _quotes(text: str) -> Iterator[str]:
+    """What `QUOTE.findall` finds, tried only at the marks that may open a quotation."""
+    at = 0
+    for mark in _OPENS_QUOTE.finditer(text):
+        if mark.start() >= at and (match := QUOTE.match(text, mark.start())):
+            yield match.group()
+            at = match.end()
+
+
+def _words(text: str) -> frozenset[str]:
+    """Every word, casefolded."""
+    folded = unmarked(text).casefold()
+    if folded.isascii():
+        return frozenset(folded.translate(_BETWEEN).split())
+    pieces = set(folded.split())
+    mixed = {piece for piece in pieces if not piece.isalnum()}
+    return frozenset(pieces - mixed).union(_WORDS.findall(" ".join(mixed)))
 
 
 def _lower(text: str) -> str:
@@ -153,7 +151,7 @@ def _lower(text: str) -> str:
     low = text.lower()
     if len(low) != len(text):
         low = "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
-    return low if low.isascii() else _SURROGATE.sub("?", low)
+    return low if low.isascii() else SURROGATE.sub("?", low)
 
 
 def _take(kind: str, pattern: re.Pattern[str], text: str, bag: Counter[str]) -> str:
@@ -161,9 +159,39 @@ def _take(kind: str, pattern: re.Pattern[str], text: str, bag: Counter[str]) -> 
         bag[_canonical(kind, match.group())] += 1
         return "`" + " " * (len(match.group()) - 2) + "`" if len(match.group()) > 1 else "`"
 
-    if pattern is EMAIL:  # few lines hold one; the pattern would try every word of the others
-        return "\n".join(pattern.sub(note, line) if "@" in line else line for line in text.split("\n"))
-    return pattern.sub(note, text)
+    if pattern not in _SIGNS:
+        return pattern.sub(note, text)
+    out: list[str] = []
+    at = 0
+    for start, end in _lines_with(_SIGNS[pattern], text):
+        out += [text[at:start], pattern.sub(note, text[start:end])]
+        at = end
+    return "".join(out) + text[at:]
+
+
+_SIGNS = {URL: ("://", "](", "ww.", "WW.", "Ww.", "wW."), EMAIL: ("@",)}
+"""What a line with one holds; the patterns would try every word of the others."""
+
+
+def _lines_with(signs: tuple[str, ...], text: str) -> list[tuple[int, int]]:
+    """Where the lines are that hold one of the signs, ascending."""
+    spans: set[tuple[int, int]] = set()
+    for sign in signs:
+        at = text.find(sign)
+        while at >= 0:
+            end = text.find("\n", at)
+            end = len(text) if end < 0 else end
+            spans.add((text.rfind("\n", 0, at) + 1, end))
+            at = text.find(sign, end)
+    return sorted(spans)
+
+
+def _unlisted(text: str) -> str:
+    """The text without the numbers of its numbered lists."""
+    lines = text.split("\n")
+    return "\n".join(
+        NUMBERED.sub(_without_number, line) if line.lstrip(" \t")[:1].isdigit() else line for line in lines
+    )
 
 
 def _without_number(match: re.Match[str]) -> str:
@@ -207,26 +235,29 @@ def _structure(text: str) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _scan(text: str, low: str) -> tuple[list[int], list[str], int]:
-    """Where number words begin, the stem after each negation, how many soft negations."""
+def _scan(text: str, low: str) -> tuple[list[int], list[int], list[str], int]:
+    """Where words of numbers and of days begin, the stem after each negation, how many soft negations."""
     numbers: list[int] = []
+    days: list[int] = []
     negations: list[str] = []
     soft = at = 0
     size = len(low)
     for n, start, end in _signals().find_matches_as_indexes(low, overlapping=True):
-        word = _SIGNALS[n]
         if end < size and (low[end].isalnum() or low[end] == "_"):
             continue
+        word = _SIGNALS[n]
         if start and low[start - 1].isalnum() and word not in ("n't", "n’t"):
             continue
         if word in q.NUMBER_WORDS:
             numbers.append(start)
+        elif word in q.DAY_WORDS:
+            days.append(start)
         elif word in _SOFT_NEGATIONS:
             soft += 1
         elif start >= at and not _neutral(low, start, end):
             negations.append(_head(text, end))
             at = end
-    return numbers, negations, soft
+    return numbers, days, negations, soft
 
 
 def _neutral(low: str, start: int, end: int) -> bool:
@@ -241,55 +272,3 @@ def _head(text: str, end: int) -> str:
         if word.group().lower() not in STOP:
             return stem(word.group())
     return ""
-
-
-def _names(text: str) -> dict[str, str]:
-    """Hard names; what stands in a heading or at the start of a sentence is one only when it is a common name."""
-    names: dict[str, str] = {}
-    titles = [match.span() for match in _TITLE_LINE.finditer(text)]
-    title = 0
-    pattern = _WITH_CAMEL if _CAMEL.search(text) else _ASCII_CAPITAL if text.isascii() else _CAPITAL
-    for match in pattern.finditer(text):
-        start = match.start()
-        while title < len(titles) and titles[title][1] <= start:
-            title += 1
-        titled = title < len(titles) and titles[title][0] <= start
-        word = match.group()
-        bare = _bare(word) if "'" in word or "’" in word else word
-        sure = _is_name(bare, titled)
-        if sure or (sure is None and not titled and not _opens(text, start)):
-            names.setdefault(bare.casefold(), bare)
-    return names
-
-
-def _opens(text: str, start: int) -> bool:
-    """A sentence, a quotation, a list item or a line after a blank one begins here: a capital is ordinary."""
-    if start and text[start - 1].isalnum():
-        return False
-    window = text[max(0, start - 12) : start]
-    if not _OPENING.search(window):
-        return start == 0
-    return not _ABBREVIATED.search(window)
-
-
-def _bare(word: str) -> str:
-    for ending in ("'s", "’s", "'", "’"):
-        if word.endswith(ending):
-            return word[: -len(ending)]
-    return word
-
-
-@functools.lru_cache(maxsize=8_192)
-def _is_name(bare: str, titled: bool) -> bool | None:
-    """Whether the word is a name; None when its place decides."""
-    lower = bare.lower()
-    if len(bare) < 2 or lower in STOP or lower in _NO_NAMES or re.split("['’]", lower)[0] in STOP:
-        return False
-    if any(map(str.isupper, bare[1:])):
-        return not (titled and bare.isupper() and len(bare) > 5) and not (bare.isupper() and lower in q.UNITS)
-    if not bare[0].isupper():
-        return False
-    return True if any(map(str.isdigit, bare)) or lower in GIVEN_NAMES else None
-
-
-_NO_NAMES = _TITLES | {"am", "pm"} | frozenset(q.MONTHS) | q.WEEKDAYS | {day + "s" for day in q.WEEKDAYS}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from millrace.text import facts, roles
@@ -40,11 +40,26 @@ class Violation:
 
 def verify(source: str, rewrite: str) -> list[Violation]:
     """Every violation, none for a faithful rewrite."""
-    if source == rewrite:
-        return []
-    if not rewrite.strip():
-        return [Violation("empty", _short(source), "")] if source.strip() else []
-    before, after = facts.read(source), facts.read(rewrite)
+    return against(source)(rewrite)
+
+
+def against(source: str) -> Callable[[str], list[Violation]]:
+    """`verify` for several rewrites of one source, whose facts are read once, when first asked for."""
+    known: list[Facts] = []
+
+    def violations(rewrite: str) -> list[Violation]:
+        if source == rewrite:
+            return []
+        if not rewrite.strip():
+            return [Violation("empty", _short(source), "")] if source.strip() else []
+        if not known:
+            known.append(facts.read(source))
+        return _compare(source, rewrite, known[0], facts.read(rewrite))
+
+    return violations
+
+
+def _compare(source: str, rewrite: str, before: Facts, after: Facts) -> list[Violation]:
     found: list[Violation] = []
     found += _exact(before, after)
     found += _dates(before, after)

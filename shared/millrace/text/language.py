@@ -8,6 +8,9 @@ another script or another language's function words are there; close relatives (
 from __future__ import annotations
 
 import re
+from collections import Counter
+
+from millrace.text.words import unmarked
 
 SAMPLE = 4_000
 _FUNCTION_WORDS = """
@@ -53,16 +56,18 @@ _FOREIGN = re.compile(
     "[\u0370-\u058f\u0590-\u06ff\u0750-\u077f\u0900-\u0dff\u0e00-\u0e7f\u10a0-\u11ff\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]"
 )
 _WORD = re.compile(r"[^\W\d_]+")
+_LETTERS = "".join(chr(n) if chr(n).isalpha() else " " for n in range(128))
 
 
 def detect(text: str) -> str:
     """ISO 639-1 code; "en" when nothing speaks against it."""
-    sample = text[:SAMPLE]
-    letters = _WORD.findall(sample.lower())
-    if not letters:
-        return "en"
-    other = _script(sample, sum(map(len, letters)))
-    return other or _by_function_words(letters)
+    sample = unmarked(text[:SAMPLE])
+    if sample.isascii():
+        words = Counter(sample.lower().translate(_LETTERS).split())
+        return _by_function_words(words)
+    found = _WORD.findall(sample.lower())
+    other = _script(sample, sum(map(len, found))) if found else "en"
+    return other or _by_function_words(Counter(found))
 
 
 def _script(sample: str, letters: int) -> str:
@@ -74,10 +79,10 @@ def _script(sample: str, letters: int) -> str:
     return max(counts, key=lambda code: counts[code])
 
 
-def _by_function_words(words: list[str]) -> str:
+def _by_function_words(words: Counter[str]) -> str:
     hits = dict.fromkeys(_SETS, 0)
-    for codes in filter(None, map(_CODES.get, words)):
-        for code in codes:
-            hits[code] += 1
+    for word, count in words.items():
+        for code in _CODES.get(word, ()):
+            hits[code] += count
     best = max(hits, key=lambda code: hits[code])
     return best if hits[best] >= 2 and hits[best] > 1.2 * hits["en"] else "en"

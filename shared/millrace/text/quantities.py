@@ -8,9 +8,13 @@ it satisfies a demand and makes none.
 
 from __future__ import annotations
 
+import functools
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+
+from millrace.text.words import unmarked
 
 ONES = {
     word: value
@@ -65,9 +69,19 @@ _MONTH = (
     r"(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|"
     r"Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)\.?"
 )
-_WORD_NUMBER = "|".join(sorted([*ONES, *TENS, *SCALES], key=len, reverse=True))
-_SOFT_WORD = "|".join(sorted(SOFT, key=len, reverse=True))
-_UNIT_ALT = "|".join(re.escape(u) for u in sorted(UNITS, key=len, reverse=True) if u not in ("$", "€", "£", "¥", "₹"))
+
+
+def _any_of(words: Iterable[str]) -> str:
+    """A pattern for the longest of these: by first letters, since without regard to case each branch is tried."""
+    by_letter: dict[str, list[str]] = {}
+    for word in sorted(words, key=len, reverse=True):
+        by_letter.setdefault(word[0], []).append(re.escape(word[1:]))
+    return "|".join(f"{re.escape(letter)}(?:{'|'.join(rests)})" for letter, rests in by_letter.items())
+
+
+_WORD_NUMBER = _any_of([*ONES, *TENS, *SCALES])
+_SOFT_WORD = _any_of(SOFT)
+_UNIT_ALT = _any_of(set(UNITS) - set("$€£¥₹"))
 
 _DATE = re.compile(
     rf"\b(?P<iso>\d{{4}}-\d\d-\d\d)\b"
@@ -93,10 +107,15 @@ _NUMBER = re.compile(
     rf"(?:\)?[ -]?(?P<unit>{_UNIT_ALT})(?![\w]))?",
     re.IGNORECASE,
 )
-_DIGITS = re.compile(r"\d+|[½¼¾⅓⅔]")
-_PREFIX = re.compile(r"[-−]?(?:US\$|[$€£¥₹]|\b(?:USD|EUR|GBP|JPY|INR) ?)?\.?$")
-NUMBER_WORDS = frozenset([*ONES, *TENS, *SCALES, *SOFT, *MONTHS, *WEEKDAYS])
-"""Words at which a number or a date may begin."""
+_ASCII_DIGITS = re.compile(r"[0-9][0-9]*")
+_DIGITS = re.compile(r"[\d½¼¾⅓⅔](?:(?<![½¼¾⅓⅔])\d+)?")
+_PREFIX = re.compile(r"[-−]?(?:US\$|[$€£¥₹]|\b(?:USD|EUR|GBP|JPY|INR) ?)?\.?\Z")
+_BEFORE_PREFIX = frozenset("-−$€£¥₹.DRPY")
+"""What a prefix ends with, but for the space after a currency's name."""
+NUMBER_WORDS = frozenset([*ONES, *TENS, *SCALES, *SOFT])
+"""Words at which a number may begin."""
+DAY_WORDS = frozenset([*MONTHS, *WEEKDAYS])
+"""Words at which a date may begin; none of them is a number."""
 _RANGE = re.compile(r"\s?(?:-|–|—|to|and|or|through)\s?")
 _FRACTIONS = {"½": "0.5", "¼": "0.25", "¾": "0.75", "⅓": "1/3", "⅔": "2/3"}
 _NOUN = re.compile(r"[ -]([A-Za-z]{3,})")
@@ -113,30 +132,40 @@ class Quantity:
     noun: str = ""
 
 
-def read(text: str, word_starts: list[int]) -> tuple[dict[str, str], list[Quantity]]:
-    """Dates by canonical form and numbers in order. `word_starts`: where NUMBER_WORDS begin, ascending."""
+def read(text: str, numbers: list[int], days: list[int]) -> tuple[dict[str, str], list[Quantity]]:
+    """Dates by canonical form and numbers in order. `numbers`, `days`: where NUMBER_WORDS and DAY_WORDS begin."""
     found_dates: dict[str, str] = {}
     found: list[Quantity] = []
     spans: list[tuple[int, int]] = []
-    starts = sorted(word_starts + [m.start() for m in _DIGITS.finditer(text)])
+    pattern = _ASCII_DIGITS if unmarked(text).isascii() else _DIGITS
+    digits = [m.start() for m in pattern.finditer(text)]
+    dated, counted = {*digits, *days}, {*digits, *numbers}
     at = 0
-    for start in starts:
+    for start in sorted(dated | counted):
         if start < at:
             continue
-        date = _DATE.match(text, start)
+        date = _DATE.match(text, start) if start in dated else None
         key = _date_key(date) if date else None
         if date and key is not None:
             found_dates.setdefault(key, date.group())
             at = date.end()
             continue
-        before = _PREFIX.search(text, max(at, start - 6), start)
-        number = _NUMBER.match(text, before.start() if before else start)
+        number = _NUMBER.match(text, _prefixed(text, at, start)) if start in counted else None
         quantity = _quantity(number, text) if number else None
         if number and quantity:
             found.append(quantity)
             spans.append(number.span())
             at = number.end()
     return found_dates, _spread_units(found, spans, text)
+
+
+def _prefixed(text: str, at: int, start: int) -> int:
+    """Where a number's sign or currency begins, at the earliest `at`; `start` without one."""
+    last = text[start - 1 : start]
+    if last not in _BEFORE_PREFIX and not (last == " " and text[max(0, start - 2)] in _BEFORE_PREFIX):
+        return start
+    before = _PREFIX.search(text, max(at, start - 6), start)
+    return before.start() if before else start
 
 
 def _date_key(match: re.Match[str]) -> str | None:
@@ -170,35 +199,39 @@ def _clock(digits: str, half: str) -> str:
 
 
 def _quantity(match: re.Match[str], text: str) -> Quantity | None:
-    group = match.groupdict()
-    currency = UNITS.get((group["cur"] or "").strip().lower(), "")
-    unit = currency or UNITS.get((group["unit"] or "").lower(), "")
-    noun = _NOUN.match(text, match.end())
-    bound = noun.group(1).lower() if noun and not unit else ""
-    if group["raw"]:
-        return Quantity(group["raw"], unit, match.group(), False)
-    soft = bool(group["soft"]) or ((group["word"] or "").lower() == "one" and not (unit or group["scale"]))
-    value = _value(group)
+    sign, cur, raw, dig, ordinal, word, soft_word, frac, suf, scale, unit_word = match.groups()
+    found = match.group()
+    unit = (UNITS.get(cur.strip().lower(), "") if cur else "") or (
+        UNITS.get(unit_word.lower(), "") if unit_word else ""
+    )
+    if raw:
+        return Quantity(raw, unit, found, False)
+    times = (SCALES.get(scale.lower(), 1) if scale else 1) * (SUFFIX.get(suf.lower(), 1) if suf else 1)
+    value = _FRACTIONS[frac] if frac else _digits(dig, times) if dig else _worded(soft_word or word, times)
     if value is None:
         return None
-    sign = "-" if group["sign"] else ""
-    if group["ord"] or (group["soft"] or "").lower() in ORDINAL:
-        return Quantity(f"{sign}{value}", "", match.group(), soft)
-    return Quantity(f"{sign}{value}", unit, match.group(), soft, bound)
+    if sign:
+        value = f"-{value}"
+    soft = bool(soft_word) or (bool(word) and word.lower() == "one" and not (unit or scale))
+    if ordinal or (soft_word and soft_word.lower() in ORDINAL):
+        return Quantity(value, "", found, soft)
+    noun = None if unit else _NOUN.match(text, match.end())
+    return Quantity(value, unit, found, soft, noun.group(1).lower() if noun else "")
 
 
-def _value(group: dict[str, str | None]) -> str | None:
-    scale = SCALES.get((group["scale"] or "").lower(), 1) * SUFFIX.get((group["suf"] or "").lower(), 1)
-    if group["frac"]:
-        return _FRACTIONS[group["frac"]]
-    if group["soft"]:
-        return _plain(SOFT[group["soft"].lower()] * scale)
-    if group["word"]:
-        return _plain(Decimal(words_value(group["word"])) * scale)
+def _digits(digits: str, times: int) -> str | None:
+    if len(digits) < 15 and digits.isdecimal():
+        return str(int(digits) * times)
     try:
-        return _plain(Decimal((group["dig"] or "").replace(",", "")) * scale)
+        return _plain(Decimal(digits.replace(",", "")) * times)
     except InvalidOperation:
         return None
+
+
+@functools.lru_cache(maxsize=1_024)
+def _worded(words: str, times: int) -> str:
+    low = words.lower()
+    return _plain((SOFT[low] if low in SOFT else Decimal(words_value(low))) * times)
 
 
 def _plain(value: Decimal) -> str:

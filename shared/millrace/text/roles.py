@@ -7,11 +7,14 @@ with their verb's voice or its word, a duty that is dropped or softened in other
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Container, Iterator, Mapping
 from typing import NamedTuple
 
-from millrace.text.words import STOP, WORD, stem
+import ahocorasick_rs
+
+from millrace.text.words import STOP, SURROGATE, WORD, stem
 
 Bound = tuple[str, str]
 """What was there before, and after."""
@@ -24,6 +27,16 @@ WEAK = re.compile(
     r"|emphasi[sz]ed|highlighted|worth))|ought to|(?:is|are) (?:advised|encouraged|free) to|optional)\b"
 )
 """But for phrases that announce a remark and ask for nothing."""
+_DUTIES = (
+    "must shall should may might could optional".split()
+    + [f"{word} to" for word in "has have had need needs required obliged ought".split()]
+    + [
+        f"{be} {word}"
+        for be in ("is", "are")
+        for word in "imperative mandatory required essential necessary vital crucial advised encouraged free".split()
+    ]
+)
+"""What every match of STRONG and WEAK begins with."""
 _TITLES = frozenset("mr mrs ms dr prof sir".split())
 _END = re.compile(r"[.!?;:\n]")
 _REACH = 60
@@ -116,17 +129,34 @@ def _content(text: str, words: list[tuple[int, int, str]], order: range, edge: i
 
 def modals(source: str, rewrite: str) -> Iterator[Bound]:
     """A duty that became a suggestion, or a suggestion that became a duty."""
-    strong = len(STRONG.findall(rewrite)) - len(STRONG.findall(source))
-    weak = len(WEAK.findall(rewrite)) - len(WEAK.findall(source))
+    (duties, advice), (duties_now, advice_now) = _modals(source), _modals(rewrite)
+    strong, weak = len(duties_now) - len(duties), len(advice_now) - len(advice)
     if strong < 0 < weak:
-        yield _first(STRONG, source), _first(WEAK, rewrite)
+        yield duties[0], advice_now[0]
     elif weak < 0 < strong:
-        yield _first(WEAK, source), _first(STRONG, rewrite)
+        yield advice[0], duties_now[0]
 
 
-def _first(pattern: re.Pattern[str], text: str) -> str:
-    match = pattern.search(text)
-    return match.group() if match else ""
+@functools.cache
+def _duties() -> ahocorasick_rs.AhoCorasick:
+    return ahocorasick_rs.AhoCorasick(_DUTIES, store_patterns=False)
+
+
+def _modals(text: str) -> tuple[list[str], list[str]]:
+    """What STRONG finds and what WEAK finds, tried only where one can begin."""
+    searchable = text if text.isascii() else SURROGATE.sub("?", text)
+    starts = sorted({start for _, start, _ in _duties().find_matches_as_indexes(searchable, overlapping=True)})
+    return _at(STRONG, text, starts), _at(WEAK, text, starts)
+
+
+def _at(pattern: re.Pattern[str], text: str, starts: list[int]) -> list[str]:
+    found: list[str] = []
+    end = 0
+    for start in starts:
+        if start >= end and (match := pattern.match(text, start)):
+            found.append(match.group())
+            end = match.end()
+    return found
 
 
 def unnumbered(old: Mapping[str, set[str]], new: Mapping[str, set[str]], words: Container[str]) -> Iterator[Bound]:

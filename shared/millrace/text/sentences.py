@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from sentencex import segment
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
+from millrace.text.words import SURROGATE
+
 _LARGEST = 9_000
 """Bytes handed over at once: above 10 KB sentencex 1.0.32 loses line ends and is quadratic in stray quotation marks."""
 
 
 def split(text: str, language: str = "en") -> list[str]:
     """Sentences with the white space that follows them; `"".join(split(text)) == text` for every string."""
+    if len(text) <= _LARGEST // 4:
+        return _whole(text, language)
+    return [piece for part in _parts(text) for piece in _whole(part, language)]
+
+
+def _whole(text: str, language: str) -> list[str]:
+    """The sentences of a text of bounded size; one where the segmenter did not give back all that it got."""
+    at = 0
     pieces: list[str] = []
-    for part in _parts(text):
-        at = 0
-        found = list(segment(language, part if part.isascii() else _SURROGATE.sub("\ufffd", part)))
-        for piece in found if sum(map(len, found)) == len(part) else []:
-            pieces.append(part[at : at + len(piece)])
-            at += len(piece)
-        pieces.append(part[at:])
-    return [piece for piece in pieces if piece]
+    for found in segment(language, text if text.isascii() else SURROGATE.sub("\ufffd", text)):
+        end = at + len(found)
+        if end > at:
+            pieces.append(text[at:end])
+        at = end
+    return pieces if at == len(text) else [text]
 
 
 def _parts(text: str) -> Iterator[str]:

@@ -59,6 +59,7 @@ GIVEN_NAMES = frozenset(
 """Common given names, countries, cities and companies: a capital at the start of a sentence is a "
 "name when it is one of these."""
 
+SURROGATE = re.compile("[\ud800-\udfff]")
 WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 
 _SUFFIXES = (
@@ -79,3 +80,14 @@ def stem(word: str) -> str:
 def content_stems(text: str) -> list[str]:
     """Stems of the words that carry content, in order."""
     return [stem(w) for w in WORD.findall(text) if w.lower() not in STOP]
+
+
+_MARKS = "’‘“”—–…•\xa0€£°"
+
+
+def unmarked(text: str) -> str:
+    """A space for each typographic mark, which often is all that keeps a text from being ASCII; none is in a word."""
+    if not text.isascii():
+        for mark in _MARKS:
+            text = text.replace(mark, " ")
+    return text

@@ -7,7 +7,8 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from millrace.text.faithfulness import KINDS, Violation, verify
+from millrace.text import facts, roles
+from millrace.text.faithfulness import KINDS, Violation, against, verify
 
 from tests.millrace.text.samples import AI_TEXTS, FAITHFUL_PAIRS, HUMAN_TEXTS, MACHINE_LIKE, PLANTED
 
@@ -55,6 +56,41 @@ def test_equal_forms_pass_both_ways(one: str, two: str) -> None:
 
 def test_a_violation_shows_both_sides() -> None:
     assert verify("Walk 5 km home.", "Walk 5 miles home.") == [Violation("unit", "5 km", "5 miles")]
+
+
+@pytest.mark.parametrize("before", ["", "We met.\n", "We met.\n\n", "- one thing\n"])
+def test_a_number_at_the_start_of_a_line_is_one(before: str) -> None:
+    assert verify(f"{before}12 men came.", f"{before}14 men came.") == [
+        Violation("number", "12", ""),
+        Violation("number", "", "14"),
+    ]
+
+
+@pytest.mark.parametrize(("kind", "source", "rewrite"), PLANTED, ids=[f"{n}-{p[0]}" for n, p in enumerate(PLANTED)])
+def test_a_source_read_once_judges_each_of_its_rewrites_alike(kind: str, source: str, rewrite: str) -> None:
+    judge = against(source)
+
+    assert [judge(text) for text in (rewrite, source, rewrite)] == [
+        verify(source, rewrite),
+        [],
+        verify(source, rewrite),
+    ]
+
+
+_BITS = st.sampled_from(
+    "“ ” \" ' ‘ ’ « » must should be noted has to required is naïve É Ab’s a_b _x 12 ½ \n \u2003 İ ß — 🎉 .".split(" ")
+)
+_SOUP = st.lists(st.one_of(_BITS, st.text(max_size=4)), max_size=30).flatmap(
+    lambda bits: st.sampled_from([" ".join(bits), "".join(bits)])
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(_SOUP)
+def test_what_is_tried_only_where_it_can_begin_is_what_a_plain_search_finds(text: str) -> None:
+    assert list(facts._quotes(text)) == [match.group() for match in facts.QUOTE.finditer(text)]
+    assert facts._words(text) == frozenset(facts._WORDS.findall(text.casefold()))
+    assert roles._modals(text) == (roles.STRONG.findall(text), roles.WEAK.findall(text))
 
 
 @settings(max_examples=200, deadline=None)
