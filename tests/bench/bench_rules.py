@@ -19,9 +19,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from millrace.text.engine import candidates, lowered, make_kit
+from millrace.text.engine import candidates, make_kit
 from millrace.text.ruledata import Rule, rules
 from millrace.text.rules import rewrite
+from millrace.text.scene import lowered
 
 from tests.millrace.text.samples import AI_TEXTS, HUMAN_TEXTS
 
@@ -63,7 +64,7 @@ def text_of(chosen: list[str], size: int, seed: int = 1) -> str:
 
 def matchers(chosen: list[str]) -> dict[str, Callable[[str], list[Place]]]:
     """Every way of finding all phrases of `chosen` on word borders, in lower case."""
-    kit = make_kit((_rule(chosen),), "plain")
+    kit = make_kit((_rule(chosen),))
     patterns = [re.compile(rf"\b{phrase}\b") for phrase in chosen]
     union = re.compile(r"\b(?:" + "|".join(sorted(chosen, key=len, reverse=True)) + r")\b")
     found: dict[str, Callable[[str], list[Place]]] = {

@@ -9,14 +9,14 @@ from millrace.text.blocks import MASK
 from millrace.text.inflect import article
 
 _ARTICLE_BEFORE = re.compile(r"\b([Aa]n?)([ \n]+)$")
+_GAP = frozenset(" \n")
 _INK = re.compile(r"\S")
 _NEXT_WORD = re.compile(r"[\"“‘(*_]*([^\W_][\w-]*)")
 
 
 @dataclass(slots=True)
 class Edit:
-    """Replace block[start:end] by `new`. `opens`: a sentence begins here, so what stands here "
-    "afterwards has a capital."""
+    """Replace block[start:end] by `new`. `opens`: a sentence begins here, so what then stands here has a capital."""
 
     start: int
     end: int
@@ -25,7 +25,7 @@ class Edit:
     opens: bool = False
 
 
-def settle(edit: Edit, block: str, masked: str) -> Edit:
+def settle(edit: Edit, block: str) -> Edit:
     """A deletion takes one neighbouring space with it, and a comma that lost its partner."""
     if edit.new:
         return edit
@@ -86,8 +86,10 @@ def _mend_articles(text: str, sites: list[int]) -> str:
     out: list[str] = []
     at = 0
     for site in sites:
+        if text[site - 1 : site] not in _GAP:
+            continue
         before = _ARTICLE_BEFORE.search(text, max(at, site - 5), site)
-        word = _NEXT_WORD.match(text, site)
+        word = _NEXT_WORD.match(text, site) if before else None
         if not before or not word or before.group(1).lower() == article(word.group(1)):
             continue
         right = article(word.group(1))

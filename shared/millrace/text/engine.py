@@ -1,9 +1,8 @@
 """The rules at work on one block: one search for every phrase at once, edits, mending, again until nothing changes.
 Pure.
 
-Source of the search: Aho and Corasick 1975, by `ahocorasick_rs`; every phrase and every pattern's trigger is found
-in one
-pass, overlapping ones too, and the leftmost longest that holds wins.
+Source of the search: Aho and Corasick 1975, by `ahocorasick_rs`; every phrase and every pattern's trigger is found in
+one pass, overlapping ones too, and the leftmost longest that holds wins.
 """
 
 from __future__ import annotations
@@ -12,14 +11,16 @@ import functools
 import re
 import zlib
 from dataclasses import dataclass
+from operator import attrgetter
 
 import ahocorasick_rs
 
 from millrace.text import inflect
-from millrace.text.blocks import MASK, Block, mask, sentence_spans
+from millrace.text.blocks import MASK, Block
 from millrace.text.edits import Edit, apply, settle
-from millrace.text.ops import OPS, RHYTHM, Scene
+from millrace.text.ops import OPS, RHYTHM
 from millrace.text.ruledata import VERBAL_BEFORE, Rule, lexicon, rules
+from millrace.text.scene import Scene, look
 
 PASSES = 12
 """At most; a text settles in two to five. What has not settled then stays as the last pass left it."""
@@ -32,6 +33,7 @@ _BOUND = "-'_" + MASK
 """What goes on with a word as a letter does."""
 
 Change = tuple[str, str, str]
+Made = tuple[str, list[Change]]
 
 
 @dataclass(frozen=True)
@@ -42,15 +44,14 @@ class Kit:
     entries: tuple[tuple[tuple[Rule, tuple[str, ...]], ...], ...]
     ops: tuple[Rule, ...]
     rhythm: tuple[Rule, ...]
-    tone: str
 
 
 @functools.cache
 def kit(strength: str, tone: str) -> Kit:
-    return make_kit(tuple(r for r in rules() if r.applies(strength, tone)), tone)
+    return make_kit(tuple(r for r in rules() if r.applies(strength, tone)))
 
 
-def make_kit(chosen: tuple[Rule, ...], tone: str) -> Kit:
+def make_kit(chosen: tuple[Rule, ...]) -> Kit:
     table: dict[str, list[tuple[Rule, tuple[str, ...]]]] = {}
     for rule in chosen:
         for phrase, new in rule.phrases:
@@ -64,50 +65,64 @@ def make_kit(chosen: tuple[Rule, ...], tone: str) -> Kit:
         tuple(tuple(v) for v in table.values()),
         tuple(r for r in acting if r.op not in RHYTHM),
         tuple(r for r in acting if r.op in RHYTHM),
-        tone,
     )
 
 
-def rewrite_block(block: Block, kit: Kit, seed: int, dialect: str = "") -> tuple[str, list[Change]]:
+def rewrite_block(block: Block, kit: Kit, seed: int, dialect: str = "") -> Made:
     """The block's text after the rules, and each change in the order in which it was made."""
-    text = block.text
-    changes: list[Change] = []
+    return rewrite_blocks([block], kit, seed, dialect)[0]
+
+
+def rewrite_blocks(blocks: list[Block], kit: Kit, seed: int, dialect: str = "") -> list[Made]:
+    """Each block by itself, though all go through a step before the next begins: a step stays in the cache."""
+    made: list[Made] = [(block.text, []) for block in blocks]
+    left = list(range(len(blocks)))
     for _ in range(PASSES):
-        masked = mask(text, block.lead)
-        spans = sentence_spans(masked, block.lead)
-        edits = _edits(Scene(text, masked, spans, block.item, kit.tone, dialect), block, kit, seed)
-        if not edits:
-            break
-        changes += [(e.rule, text[e.start : e.end], e.new[:1].upper() + e.new[1:] if e.opens else e.new) for e in edits]
-        text = apply(text, masked, [settle(e, text, masked) for e in edits])
-    return text, changes
+        scenes = [look(made[n][0], blocks[n], dialect) for n in left]
+        found = _edits(scenes, kit, seed)
+        for n, scene, edits in zip(left, scenes, found, strict=True):
+            if edits:
+                made[n] = (_edited(scene, edits), made[n][1] + [_change(scene, edit) for edit in edits])
+        left = [n for n, edits in zip(left, found, strict=True) if edits]
+    return made
 
 
-def _edits(scene: Scene, block: Block, kit: Kit, seed: int) -> list[Edit]:
-    found = phrase_edits(scene, block, kit, seed)
-    for rule in kit.ops:
-        found += OPS[rule.op](scene, rule)
-    if not found:
-        for rule in kit.rhythm:
-            found += OPS[rule.op](scene, rule)
-    return _disjoint(found)
+def _edits(scenes: list[Scene], kit: Kit, seed: int) -> list[list[Edit]]:
+    """The edits of each scene; those of whole sentences only where the words are settled."""
+    found = [phrase_edits(scene, kit, seed) for scene in scenes]
+    _operate(kit.ops, scenes, found)
+    quiet = [n for n, edits in enumerate(found) if not edits]
+    _operate(kit.rhythm, [scenes[n] for n in quiet], [found[n] for n in quiet])
+    return [_disjoint(edits) for edits in found]
+
+
+def _operate(acting: tuple[Rule, ...], scenes: list[Scene], found: list[list[Edit]]) -> None:
+    for rule in acting:
+        op = OPS[rule.op]
+        for scene, edits in zip(scenes, found, strict=True):
+            edits += op(scene, rule)
+
+
+def _edited(scene: Scene, edits: list[Edit]) -> str:
+    return apply(scene.block, scene.masked, [settle(edit, scene.block) for edit in edits])
+
+
+def _change(scene: Scene, edit: Edit) -> Change:
+    new = edit.new[:1].upper() + edit.new[1:] if edit.opens else edit.new
+    return edit.rule, scene.block[edit.start : edit.end], new
 
 
 def _disjoint(edits: list[Edit]) -> list[Edit]:
     """Sorted, the first of two that overlap or touch; the other waits for the next pass and sees settled text."""
+    if len(edits) < 2:
+        return edits
     kept: list[Edit] = []
     end = -1
-    for edit in sorted(edits, key=lambda e: e.start):
+    for edit in sorted(edits, key=attrgetter("start")):
         if edit.start > end:
             kept.append(edit)
             end = edit.end + 1
     return kept
-
-
-def lowered(masked: str) -> str:
-    """Lower case of the same length."""
-    low = masked.lower()
-    return low if len(low) == len(masked) else "".join(c.lower() if len(c.lower()) == 1 else c for c in masked)
 
 
 def candidates(low: str, kit: Kit) -> list[tuple[int, int, int]]:
@@ -128,18 +143,16 @@ def candidates(low: str, kit: Kit) -> list[tuple[int, int, int]]:
     return found
 
 
-def phrase_edits(scene: Scene, block: Block, kit: Kit, seed: int) -> list[Edit]:
-    text, masked, spans = scene.block, scene.masked, scene.spans
-    low = lowered(masked)
-    starts = {start: end for start, end in spans}
+def phrase_edits(scene: Scene, kit: Kit, seed: int) -> list[Edit]:
+    starts = dict(scene.spans)
     seen: dict[str, int] = {}
     edits: list[Edit] = []
     at = 0
-    for start, minus_end, n in candidates(low, kit):
+    for start, minus_end, n in candidates(scene.low, kit):
         if start < at:
             continue
         for rule, new in kit.entries[n]:
-            edit = _try(rule, new, start, -minus_end, text, masked, low, starts, seen, block, seed)
+            edit = _try(scene, rule, new, start, -minus_end, starts, seen, seed)
             if edit:
                 edits.append(edit)
                 at = edit.end
@@ -148,47 +161,53 @@ def phrase_edits(scene: Scene, block: Block, kit: Kit, seed: int) -> list[Edit]:
 
 
 def _try(
+    scene: Scene,
     rule: Rule,
     new: tuple[str, ...],
     start: int,
     end: int,
-    text: str,
-    masked: str,
-    low: str,
     starts: dict[int, int],
     seen: dict[str, int],
-    block: Block,
     seed: int,
 ) -> Edit | None:
-    opens = start in starts or (text[start].isupper() and _after_label(masked, start))
-    if rule.at in ("start", "sentence") and not (opens if rule.at == "start" else start in starts):
-        return None
-    if rule.pattern:
-        match = rule.pattern.match(masked, start)
-        if not match or match.end() == start:
-            return None
+    """The rule's edit of what stands at `start`. `starts`: sentence -> its end; `seen`: what "again" has met."""
+    text, masked, low = scene.block, scene.masked, scene.low
+    match = rule.pattern.match(masked, start) if rule.pattern else None
+    if match:
         end = match.end()
-        made = fill(rule.replace, match, text)
-    else:
-        if not _plain_case(masked[start:end], opens):
-            return None
-        made = new[0] if len(new) == 1 else _choose(new, rule.id, low[max(0, start - 24) : start], seed)
-        if rule.participles and _perfect(low, start):
-            made = dict(rule.participles).get(low[start:end], made)
-    if made is None or not _context(rule, low, start, end, low[start:end], opens):
+    if end == start or (rule.pattern and not match):
+        return None
+    opens = start in starts or (text[start].isupper() and _after_label(masked, start))
+    if (rule.at == "start" and not opens) or (rule.at == "sentence" and start not in starts):
+        return None
+    phrase = low[start:end]
+    made = fill(rule.replace, match, text) if match else _replacement(scene, rule, new, start, end, opens, seed)
+    if made is None or (rule.guards and not _context(rule, low, start, end, phrase, opens)):
         return None
     if rule.at == "sentence":
         end = _whole_sentence(masked, end, starts[start])
-        if not end or _empties(block, masked, start, end):
+        if not end or _empties(scene, start, end):
             return None
     if rule.at == "again":
-        key = low[start:end]
-        seen[key] = seen.get(key, 0) + 1
-        if seen[key] < 2:
+        seen[phrase] = seen.get(phrase, 0) + 1
+        if seen[phrase] < 2:
             return None
     if text[start:end] == made:
         return None
     return Edit(start, end, made, rule.id, opens and (not made or text[start].isupper()))
+
+
+def _replacement(
+    scene: Scene, rule: Rule, new: tuple[str, ...], start: int, end: int, opens: bool, seed: int
+) -> str | None:
+    """What a phrase becomes, None where its capitals say that it is a name."""
+    found, low = scene.masked[start:end], scene.low
+    if not found.islower() and not _plain_case(found, opens):
+        return None
+    made = new[0] if len(new) == 1 else _choose(new, rule.id, low[max(0, start - 24) : start], seed)
+    if rule.participles and _perfect(low, start):
+        return dict(rule.participles).get(low[start:end], made)
+    return made
 
 
 _PERFECT = re.compile(
@@ -228,8 +247,7 @@ def _plain_case(found: str, opens: bool) -> bool:
 
 def _context(rule: Rule, low: str, start: int, end: int, phrase: str, opens: bool) -> bool:
     if rule.not_after or phrase in rule.guarded:
-        before = _LAST_WORD.search(low, max(0, start - 20), start)
-        word = before.group(1) if before else ""
+        word = _word_before(low, start)
         if word in rule.not_after:
             return False
         if phrase in rule.guarded and not opens and word not in VERBAL_BEFORE and not word.endswith("ly"):
@@ -244,33 +262,55 @@ def _context(rule: Rule, low: str, start: int, end: int, phrase: str, opens: boo
     return True
 
 
+def _word_before(low: str, start: int) -> str:
+    """The word and the one space before `start`, of at most 19 letters; "" where something else stands there."""
+    if low[start - 1 : start] != " ":
+        return ""
+    word = low[max(0, start - 20) : start - 1].rpartition(" ")[2]
+    if word.isalpha() and word.isascii():
+        return word
+    before = _LAST_WORD.search(low, max(0, start - 20), start)
+    return before.group(1) if before else ""
+
+
 def _whole_sentence(masked: str, end: int, sentence_end: int) -> int:
     """Where the sentence ends if only its mark is left, else 0."""
     rest = masked[end:sentence_end]
     return sentence_end if not rest.strip(" .!?*_") else 0
 
 
-def _empties(block: Block, masked: str, start: int, end: int) -> bool:
+def _empties(scene: Scene, start: int, end: int) -> bool:
     """A list item never loses all of its words; neither does a text."""
-    rest = masked[block.lead : start] + masked[end:]
-    return block.item and not rest.strip(" \t.*_" + MASK)
+    rest = scene.masked[scene.lead : start] + scene.masked[end:]
+    return scene.item and not rest.strip(" \t.*_" + MASK)
 
 
 def fill(template: str, match: re.Match[str], text: str) -> str | None:
     """The template with the groups' own text; `{1:base}` and its like want a known verb, else None."""
     out: list[str] = []
+    for plain, group, form in _parts(template):
+        out.append(plain)
+        if group is None:
+            continue
+        start, end = match.span(group)
+        piece: str | None = text[start:end] if start >= 0 else ""
+        if form:
+            piece = _form(piece or "", form)
+        if piece is None:
+            return None
+        out.append(piece)
+    return "".join(out)
+
+
+@functools.cache
+def _parts(template: str) -> tuple[tuple[str, int | None, str], ...]:
+    """Plain text and the hole after it: its group and form; no group at the end."""
+    found: list[tuple[str, int | None, str]] = []
     at = 0
     for hole in _TEMPLATE.finditer(template):
-        group, form = int(hole.group(1)), hole.group(2)
-        piece = text[slice(*match.span(group))] if match.span(group)[0] >= 0 else ""
-        if form:
-            changed = _form(piece, form)
-            if changed is None:
-                return None
-            piece = changed
-        out += [template[at : hole.start()], piece]
+        found.append((template[at : hole.start()], int(hole.group(1)), hole.group(2) or ""))
         at = hole.end()
-    return "".join(out) + template[at:]
+    return (*found, (template[at:], None, ""))
 
 
 def _form(word: str, form: str) -> str | None:

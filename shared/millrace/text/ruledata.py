@@ -56,6 +56,11 @@ class Rule:
     before: frozenset[str] = frozenset()
     why: str = ""
 
+    @functools.cached_property
+    def guards(self) -> bool:
+        """Whether the words around a place decide too."""
+        return bool(self.not_after or self.guarded or self.not_before or self.before)
+
     def applies(self, strength: str, tone: str) -> bool:
         return STRENGTHS.index(self.strength) <= STRENGTHS.index(strength) and tone in self.tones
 

@@ -7,18 +7,17 @@ Another language than English passes through; `Rewrite.language` says which it w
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from millrace.errors import InvalidInput
 from millrace.text.blocks import Block, blocks
-from millrace.text.engine import Change, kit, rewrite_block
+from millrace.text.engine import Change, Made, kit, rewrite_block, rewrite_blocks
 from millrace.text.faithfulness import verify
 from millrace.text.language import detect
-from millrace.text.ops import mixed_dialect
 from millrace.text.ruledata import STRENGTHS, TONES
+from millrace.text.spelling import mixed_dialect
+from millrace.text.words import SURROGATE
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _PLAINLY_ENGLISH = (" the ", " and ", " of ", " you ", " with ", " that ")
 ENOUGH_WORDS = 8
 """A block of fewer words has the language of its text."""
@@ -33,17 +32,18 @@ class Rewrite:
     language: str = "en"
 
 
-_Made = tuple[str, list[Change]]
-
-
 def rewrite(text: str, strength: str = "medium", tone: str = "plain", seed: int = 0) -> Rewrite:
     """The text rewritten; a second time changes nothing more."""
     if strength not in STRENGTHS or tone not in TONES:
         raise InvalidInput(f"strength is one of {', '.join(STRENGTHS)}, tone one of {', '.join(TONES)}.")
     language = detect(text)
     pieces = list(blocks(text))
-    dialect = mixed_dialect(_SURROGATE.sub(" ", text))
-    done = [_block(piece, strength, tone, seed, language, dialect) for piece in pieces]
+    dialect = mixed_dialect(text if text.isascii() else SURROGATE.sub(" ", text))
+    done: list[Made] = [(piece.text, []) for piece in pieces]
+    english = [n for n, piece in enumerate(pieces) if piece.prose and _english(piece.text, language)]
+    made = rewrite_blocks([pieces[n] for n in english], kit(strength, tone), seed, dialect)
+    for n, one in zip(english, made, strict=True):
+        done[n] = one
     out = _assemble(pieces, done)
     if out.strip() and not _broken(pieces, done):
         return Rewrite(out, _changes(done), language)
@@ -54,33 +54,27 @@ def rewrite(text: str, strength: str = "medium", tone: str = "plain", seed: int 
     return Rewrite(text, (), language)
 
 
-def _broken(pieces: list[Block], done: list[_Made]) -> bool:
+def _broken(pieces: list[Block], done: list[Made]) -> bool:
     """Whether the blocks that changed, taken together, lost or gained a fact; the others add the same to both sides."""
     changed = [(piece.text, made[0]) for piece, made in zip(pieces, done, strict=True) if made[0] != piece.text]
     return bool(verify("\n\n".join(old for old, _ in changed), "\n\n".join(new for _, new in changed)))
 
 
-def _block(block: Block, strength: str, tone: str, seed: int, language: str, dialect: str) -> _Made:
-    if not block.prose or not _english(block.text, language):
-        return block.text, []
-    return rewrite_block(block, kit(strength, tone), seed, dialect)
-
-
 def _english(text: str, language: str) -> bool:
-    if language == "en" and sum(word in text for word in _PLAINLY_ENGLISH) > 1:
+    if language == "en" and sum([word in text for word in _PLAINLY_ENGLISH]) > 1:
         return True
     enough = len(text) > 400 or len(text.split()) >= ENOUGH_WORDS
     return detect(text) == "en" if enough else language == "en"
 
 
-def _faithful(block: Block, made: _Made, tone: str, seed: int) -> _Made:
+def _faithful(block: Block, made: Made, tone: str, seed: int) -> Made:
     if made[0] == block.text or not verify(block.text, made[0]):
         return made
     light = rewrite_block(block, kit("light", tone), seed)
     return light if not verify(block.text, light[0]) else (block.text, [])
 
 
-def _assemble(pieces: list[Block], done: list[_Made]) -> str:
+def _assemble(pieces: list[Block], done: list[Made]) -> str:
     """The blocks joined; a paragraph that was left out takes the blank line after it along."""
     out: list[str] = []
     left_out = False
@@ -97,5 +91,5 @@ def _assemble(pieces: list[Block], done: list[_Made]) -> str:
     return "".join(out)
 
 
-def _changes(done: list[_Made]) -> tuple[Change, ...]:
+def _changes(done: list[Made]) -> tuple[Change, ...]:
     return tuple(change for _, changes in done for change in changes)

@@ -24,10 +24,10 @@ import re
 
 import pyphen
 
-from millrace.text.blocks import blocks, mask, sentence_spans
+from millrace.text.blocks import blocks
 from millrace.text.engine import Kit, make_kit, phrase_edits
-from millrace.text.ops import Scene
 from millrace.text.ruledata import rules
+from millrace.text.scene import look
 from millrace.text.sentences import split
 from millrace.text.words import WORD
 
@@ -116,7 +116,7 @@ def _diversity(words: list[str]) -> float:
 
 @functools.cache
 def _cliche_kit() -> Kit:
-    return make_kit(tuple(r for r in rules() if r.family in CLICHE_FAMILIES and r.id not in _ORDINARY), "plain")
+    return make_kit(tuple(r for r in rules() if r.family in CLICHE_FAMILIES and r.id not in _ORDINARY))
 
 
 def cliches(text: str) -> int:
@@ -124,9 +124,7 @@ def cliches(text: str) -> int:
     count = 0
     for block in blocks(text):
         if block.prose:
-            masked = mask(block.text, block.lead)
-            scene = Scene(block.text, masked, sentence_spans(masked, block.lead), block.item, "plain")
-            count += len(phrase_edits(scene, block, _cliche_kit(), 0))
+            count += len(phrase_edits(look(block.text, block), _cliche_kit(), 0))
     return count
 
 

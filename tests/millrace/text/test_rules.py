@@ -26,7 +26,7 @@ def alone(rule: Rule, text: str) -> str:
     """The text after this one rule."""
     if rule.op == "spelling":
         return rewrite(text, rule.strength, rule.tones[0]).text
-    kit = make_kit((rule,), rule.tones[0])
+    kit = make_kit((rule,))
     return "".join(rewrite_block(block, kit, 0)[0] for block in blocks(text))
 
 
@@ -49,7 +49,7 @@ def test_every_phrase_of_every_rule_can_fire() -> None:
     deaf = []
     for rule in rules():
         for phrase, new in rule.phrases:
-            kit = make_kit((rule,), rule.tones[0])
+            kit = make_kit((rule,))
             following = f" {min(rule.before - {'.'}, default='plain')}" if rule.before else " plain"
             if rule.at == "sentence":
                 text = f"Rain fell. {phrase.capitalize()}. Rain fell."

@@ -1,0 +1,107 @@
+"""What is said twice: words of one meaning in a list, a word or a sentence that follows itself. Pure, linear."""
+
+from __future__ import annotations
+
+import functools
+import operator
+import re
+from collections.abc import Container, Iterator
+
+from millrace.text.edits import Edit
+from millrace.text.ruledata import Rule, lexicon
+from millrace.text.scene import Scene
+from millrace.text.words import GIVEN_NAMES
+
+_LIST = re.compile(
+    r"(?<![\w-])([a-z]+(?:-[a-z]+)*)(?:, ([a-z]+(?:-[a-z]+)*))?,? (and|or) ([a-z]+(?:-[a-z]+)*)(?![\w-])"
+)
+
+
+_JOINT = re.compile(r" (?:and|or)(?= [a-z])")
+
+
+def _lists(masked: str) -> Iterator[re.Match[str]]:
+    """`_LIST.finditer(masked)`, tried only where a list can stand: two words before an "and" or "or" to one after."""
+    at = 0
+    for joint in _JOINT.finditer(masked):
+        if joint.start() < at:
+            continue
+        one = masked.rfind(" ", at, joint.start())
+        first = masked.rfind(" ", at, one) if one > at else at
+        end = masked.find(" ", joint.end() + 1)
+        near = _LIST.search(masked, max(at, first), len(masked) if end < 0 else end)
+        match = _LIST.match(masked, near.start()) if near else None
+        if match is not None:
+            yield match
+            at = match.end()
+
+
+@functools.cache
+def _classes() -> dict[str, int]:
+    return {word: n for n, words in enumerate(lexicon()["synonyms"]["classes"]) for word in words.split()}
+
+
+def synonym_list(scene: Scene, rule: Rule) -> list[Edit]:
+    """Two or three words of one meaning: the list keeps what differs."""
+    known = _classes()
+    if "and" not in scene.words or not _may_repeat(scene.words, known):
+        return []
+    edits: list[Edit] = []
+    for match in _lists(scene.masked):
+        one, two, joint, three = match.groups()
+        if joint != "and" or scene.masked[max(0, match.start() - 2) : match.start()] == ", ":
+            continue
+        kept = _without_synonyms([w for w in (one, two, three) if w], known)
+        if kept:
+            edits.append(Edit(match.start(), match.end(), " and ".join(kept), rule.id))
+    return edits
+
+
+def _may_repeat(words: list[str], known: Container[str]) -> bool:
+    """Whether a word of a class stands before or after an "and"; what is no plain word may hold one."""
+    for before, joint, after in zip(words, words[1:], words[2:], strict=False):
+        if joint == "and":
+            before = before.rstrip(",")
+            if before in known or after in known or not before.isalpha() or not after.isalpha():
+                return True
+    return False
+
+
+def _without_synonyms(words: list[str], known: dict[str, int]) -> list[str]:
+    """What is left, [] when nothing is to be left out."""
+    kept: list[str] = []
+    seen: set[int] = set()
+    for word in words:
+        group = known.get(word)
+        if group is not None and group in seen:
+            continue
+        if group is not None:
+            seen.add(group)
+        kept.append(word)
+    return kept if len(kept) < len(words) else []
+
+
+_REPEATED = re.compile(r"(?<![\w-])([a-z]{2,}) \1(?![\w-])", re.IGNORECASE)
+_FAIR_DOUBLES = frozenset("had that is very really so no bye ha blah many long far knock in out on there who".split())
+
+
+def doubled_word(scene: Scene, rule: Rule) -> list[Edit]:
+    """A word that follows itself goes; "had had" and "that that" may be right."""
+    if not any(map(operator.eq, scene.words, scene.words[1:])):
+        return []
+    return [
+        Edit(m.start(), m.end(), scene.block[m.start(1) : m.end(1)], rule.id)
+        for m in _REPEATED.finditer(scene.masked)
+        if m.group(1).lower() not in _FAIR_DOUBLES and m.group(1).islower() and m.group(1) not in GIVEN_NAMES
+    ]
+
+
+def doubled_sentence(scene: Scene, rule: Rule) -> list[Edit]:
+    """A sentence that follows itself is left out."""
+    if len(scene.spans) < 2:
+        return []
+    edits = []
+    for (s1, e1), (s2, e2) in zip(scene.spans, scene.spans[1:], strict=False):
+        if e1 - s1 > 24 and scene.block[e1 - 1] in ".!?" and scene.block[s1:e1] == scene.block[s2:e2]:
+            edits.append(Edit(e1, e2, "", rule.id))
+    return edits

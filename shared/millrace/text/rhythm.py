@@ -1,0 +1,180 @@
+"""How long sentences run and what holds their parts together: dashes, short pairs, long chains. Pure, linear."""
+
+from __future__ import annotations
+
+import re
+
+from millrace.text.blocks import MASK
+from millrace.text.edits import Edit
+from millrace.text.ruledata import Rule
+from millrace.text.scene import Scene
+
+PRONOUNS = "it|they|we|he|she|I|you|this|that|these|those|there"
+FINITE = (
+    r"(?:is|are|was|were|has|have|had|can|could|will|would|should|must|may|might|does|do|did|means|makes"
+    r"|gives|lets|helps|"
+    r"makes|takes|needs|wants|works|keeps|offers|provides|remains|becomes|allows|requires|shows|includes"
+    r"|comes|goes|\w+['’]s|"
+    r"isn't|aren't|wasn't|weren't|don't|doesn't|didn't|can't|won't)\b"
+)
+
+_DASH = re.compile(r"(?<=[\w)\"”\ue000%.])(?: ?— ?| (?:–|--) )(?=[\w(\"“\ue000$*])")
+_AFTER_COMMA = re.compile(
+    r"(?:and|but|or|nor|so|yet|because|which|who|whose|not|while|though|although|including|especially"
+    r"|particularly|even|with|"
+    r"without|where|when|whether|as|if|to|from|for|in|on|at|by|rather|often|usually|sometimes|perhaps|all"
+    r"|both|just|only|"
+    r"whatever|than|such|like|a|an|no|\w+ing|\w+ed|\w+ly)\b",
+    re.IGNORECASE,
+)
+_CLAUSE = re.compile(
+    rf"(?:(?:{PRONOUNS}|I)(?:['’](?:s|re|ve|ll|m)\b| (?:\w+ )?{FINITE})|(?:it|they|we|he|she|you|I) \w+)", re.IGNORECASE
+)
+_COMMAND = re.compile(r"(?:don't|do not|stop|wait|look|remember|imagine)(?: \w+){0,3}$", re.IGNORECASE)
+_POINTS_ON = re.compile(
+    r"\b(?:thing|things|goal|reason|question|answer|problem|result|rule|word|choice|option|lesson|point)s?$"
+)
+
+
+def em_dash(scene: Scene, rule: Rule) -> list[Edit]:
+    """A pair becomes commas or brackets, a single one the mark that the grammar asks for."""
+    if "—" not in scene.masked and " – " not in scene.masked and " -- " not in scene.masked:
+        return []
+    edits: list[Edit] = []
+    for start, end in scene.spans:
+        found = list(_DASH.finditer(scene.masked, start, end))
+        if len(found) == 2:
+            edits += _dash_pair(scene, rule, found[0], found[1])
+        elif len(found) == 1:
+            edits += _dash_single(scene, rule, found[0], start, end)
+    return edits
+
+
+def _dash_pair(scene: Scene, rule: Rule, one: re.Match[str], two: re.Match[str]) -> list[Edit]:
+    aside = scene.masked[one.end() : two.start()]
+    if len(aside.split()) > 14 or re.search(r"[.;:()!?]", aside):
+        return []
+    left, right = (" (", ") ") if "," in aside else (", ", ", ")
+    return [Edit(one.start(), one.end(), left, rule.id), Edit(two.start(), two.end(), right, rule.id)]
+
+
+def _dash_single(scene: Scene, rule: Rule, dash: re.Match[str], start: int, end: int) -> list[Edit]:
+    left, right = scene.masked[start : dash.start()], scene.masked[dash.end() : end]
+    words = len(left.split())
+    mark = _dash_mark(left, right, words)
+    if mark != ". ":
+        return [Edit(dash.start(), dash.end(), mark, rule.id)]
+    return [Edit(dash.start(), dash.end() + 1, ". " + scene.block[dash.end()].upper(), rule.id)]
+
+
+def _dash_mark(left: str, right: str, words: int) -> str:
+    if _CLAUSE.match(right) and len(right.split()) >= 3:
+        if words >= 4 and not re.match(
+            r"(?:if|when|while|as|because|although|though|since|after|before)\b", left, re.IGNORECASE
+        ):
+            return ". "
+        return ": " if ":" not in left + right else ", "
+    if _COMMAND.match(left):
+        return ". "
+    if _POINTS_ON.search(left) and ":" not in left + right:
+        return ": "
+    if _AFTER_COMMA.match(right):
+        return ", "
+    listed = right.count(",") >= 2 or re.search(r", (?:and|or) ", right)
+    return ": " if listed and words >= 4 and ":" not in left + right else ", "
+
+
+_STARTS = frozenset({"i", "we", "you", "he", "she", "it", "they"})
+_NO_JOIN = re.compile(
+    r"[,;:()?!\"“”/]|\b(?:and|or|but|that|which|who|if|when|while|because|so|not|never|no|than|as|also|too)\b|n't",
+    re.IGNORECASE,
+)
+_AUX = ("is", "are", "was", "were", "has", "have", "can", "could", "will", "would", "should", "must", "may", "might")
+_SHORT = {"'s": "is", "'re": "are", "'ve": "have", "'ll": "will"}
+_SPREAD = re.compile(r"^(it|he|she|they|we|you|i)('s|'re|'ve|'ll)$", re.IGNORECASE)
+
+
+def join_short(scene: Scene, rule: Rule) -> list[Edit]:
+    """Two short plain sentences of one pronoun: "It is fast. It is cheap" -> "It is fast and cheap"."""
+    edits: list[Edit] = []
+    used = -1
+    for (s1, e1), (s2, e2) in zip(scene.spans, scene.spans[1:], strict=False):
+        if s1 <= used or e1 - s1 > 60 or e2 - s2 > 60:
+            continue
+        rest = _predicate(scene.masked[s1:e1], scene.masked[s2:e2])
+        if rest:
+            edits.append(Edit(e1 - 1, e2 - 1, f" and {rest}", rule.id))
+            used = e2
+    return edits
+
+
+def _predicate(one: str, two: str) -> str:
+    """What of the second sentence follows "and", "" when the two are no pair."""
+    if MASK in one + two or not (one.endswith(".") and two.endswith(".")) or _NO_JOIN.search(one + two):
+        return ""
+    a, b = _spread(one[:-1].split()), _spread(two[:-1].split())
+    if not (3 <= len(a) <= 10 and 3 <= len(b) <= 10) or a[0] != b[0] or a[0] not in _STARTS:
+        return ""
+    if a[1] == b[1] and a[1] in _AUX:
+        return " ".join(b[2:])
+    return "" if a[1] in _AUX or b[1] in _AUX else " ".join(b[1:])
+
+
+def _spread(words: list[str]) -> list[str]:
+    """Pronoun and verb apart and in lower case: "It's late" -> it, is, late."""
+    short = _SPREAD.match(words[0]) if words else None
+    if short:
+        return [short.group(1).lower(), _SHORT[short.group(2).lower()], *words[1:]]
+    return [words[0].lower(), *words[1:]] if words else []
+
+
+LONG = 32
+_SPLIT_AT = re.compile(
+    rf"(?:(?P<semi>; )(?:and |but )?|, (?P<joint>and|but) )(?=(?:(?:they|we|he|she|I|it|this|that|these"
+    rf"|there) (?:\w+ly )?(?!and\b|or\b)\w|"
+    rf"(?:the|this|these|our|their|its|your|my) [a-z]\w*(?: [a-z]\w*)? {FINITE}))",
+)
+_OPEN_CLAUSE = re.compile(
+    r"(?:if|when|while|because|although|though|since|as|after|before|whether|unless|once|until|where)\b", re.IGNORECASE
+)
+_HAS_VERB = re.compile(rf"\b(?:{PRONOUNS}) \w+|\b{FINITE}|\b\w+(?:ed|es)\b", re.IGNORECASE)
+
+
+def split_long(scene: Scene, rule: Rule) -> list[Edit]:
+    """A sentence of more than LONG words is cut where two main clauses meet, nearest to its middle."""
+    edits: list[Edit] = []
+    for start, end in scene.spans:
+        sentence = scene.masked[start:end]
+        if (
+            end - start < 150
+            or len(sentence.split()) <= LONG
+            or _OPEN_CLAUSE.match(sentence)
+            or not sentence.endswith(".")
+        ):
+            continue
+        found = [m for m in _SPLIT_AT.finditer(sentence) if _both_stand(sentence, m)]
+        if found:
+            best = min(found, key=lambda m: abs(m.start() - len(sentence) // 2))
+            edits.append(_cut(scene, rule, start, best))
+    return edits
+
+
+def _both_stand(sentence: str, match: re.Match[str]) -> bool:
+    left, right = sentence[: match.start()], sentence[match.end() :]
+    if min(len(left.split()), len(right.split())) < 8 or not _HAS_VERB.search(left):
+        return False
+    last = left.rsplit(",", 1)
+    if match.group("joint") and len(last) == 2 and len(last[1].split()) < 5:
+        return False  # the end of a list
+    tail = left[-60:]
+    return not re.search(
+        r"\b(?:that|whether|if|when|because|which|who|believe|says?|said)\b[^,;]*$", tail
+    ) and left.count("(") == left.count(")")
+
+
+def _cut(scene: Scene, rule: Rule, start: int, match: re.Match[str]) -> Edit:
+    at = start + match.end()
+    but = match.group("joint") == "but" or "but" in match.group()
+    following = scene.block[at]
+    new = ". But " + following if but else ". " + following.upper()
+    return Edit(start + match.start(), at + 1, new, rule.id)

@@ -1,0 +1,60 @@
+"""British and American spellings, for a text that mixes them. Pure, linear."""
+
+from __future__ import annotations
+
+import functools
+
+import ahocorasick_rs
+
+from millrace.text.edits import Edit
+from millrace.text.ruledata import Rule, lexicon
+from millrace.text.scene import Scene
+
+
+@functools.cache
+def _spellings(dialect: str) -> tuple[ahocorasick_rs.AhoCorasick, tuple[tuple[str, str], ...]]:
+    """Search for what `dialect` does not write, and what it writes instead."""
+    british, american = zip(*lexicon()["spelling"]["british_american"], strict=True)
+    pairs = tuple(zip(british, american, strict=True) if dialect == "american" else zip(american, british, strict=True))
+    return ahocorasick_rs.AhoCorasick([old for old, _ in pairs], store_patterns=False), pairs
+
+
+def _spelled(masked: str, dialect: str) -> list[tuple[int, int, str]]:
+    search, pairs = _spellings(dialect)
+    return [
+        (start, end, pairs[n][1])
+        for n, start, end in search.find_matches_as_indexes(masked, overlapping=True)
+        if not (start and masked[start - 1].isalnum()) and not masked[end : end + 1].isalnum()
+    ]
+
+
+@functools.cache
+def _either() -> ahocorasick_rs.AhoCorasick:
+    british, american = zip(*lexicon()["spelling"]["british_american"], strict=True)
+    return ahocorasick_rs.AhoCorasick([*british, *american], store_patterns=False)
+
+
+def _counted(text: str) -> tuple[int, int]:
+    """How many British and how many American spellings, in one search."""
+    pairs = len(lexicon()["spelling"]["british_american"])
+    found = [
+        n < pairs
+        for n, start, end in _either().find_matches_as_indexes(text, overlapping=True)
+        if not (start and text[start - 1].isalnum()) and not text[end : end + 1].isalnum()
+    ]
+    return sum(found), len(found) - sum(found)
+
+
+def mixed_dialect(text: str) -> str:
+    """Which spelling a mixed text uses more, "" for a text that does not mix; American when even."""
+    british, american = _counted(text)
+    if not british or not american:
+        return ""
+    return "british" if british > american else "american"
+
+
+def spelling(scene: Scene, rule: Rule) -> list[Edit]:
+    """The rarer spelling of a mixed text becomes the other."""
+    if not scene.dialect:
+        return []
+    return [Edit(start, end, new, rule.id) for start, end, new in _spelled(scene.masked, scene.dialect)]

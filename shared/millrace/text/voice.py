@@ -1,0 +1,80 @@
+"""Sentences whose actor comes last, turned round. Pure, linear; where the grammar is not plain, nothing is done."""
+
+from __future__ import annotations
+
+import re
+
+from millrace.text import inflect
+from millrace.text.edits import Edit
+from millrace.text.quantities import MONTHS, WEEKDAYS
+from millrace.text.ruledata import Rule
+from millrace.text.scene import Scene
+
+_DETERMINED = (
+    r"(?:the|a|an|this|that|these|those|our|my|your|his|her|its|their|all|each|every|both|some|many|most|several)"
+)
+_PASSIVE = re.compile(
+    rf"(?P<subject>(?:{_DETERMINED})(?: [a-z][\w-]*){{1,3}}|it|they|he|she|we|I|this|these|those)"
+    r" (?P<aux>was|were) (?:(?P<adverb>recently|first|originally|later|quickly|carefully) )?(?P<verb>\w{2,15}) by "
+    r"(?P<agent>(?:the|a|an|our|my|your|his|her|its|their|two|three|several|many|some) [a-z][\w-]*(?: [a-z][\w-]*){0,2}"
+    r"|[A-Z][\w.-]*(?: [A-Z][\w.-]*){0,3}|him|her|them|us|me|you|it)(?P<tail>(?: (?:in|on|at|last"
+    r"|yesterday|after|before|during) [\w ,-]{1,40})?)(?P<end>[.!])$",
+    re.IGNORECASE,
+)
+_TO_OBJECT = {"he": "him", "she": "her", "they": "them", "we": "us", "i": "me"}
+_TO_SUBJECT = {"him": "he", "her": "she", "them": "they", "us": "we", "me": "I", "you": "you", "it": "it"}
+_NOT_ACTORS = frozenset(
+    "christmas easter thanksgiving ramadan noon midnight tomorrow today end time way means year month "
+    "day week hour beginning start middle night morning evening age side "
+    "river lake sea fact case light hand mistake accident default law chance rest".split()
+)
+
+
+def passive(scene: Scene, rule: Rule) -> list[Edit]:
+    """The actor first: "It was written by our team" -> "Our team wrote it"."""
+    if " by " not in scene.masked:
+        return []
+    edits = []
+    for start, end in scene.spans:
+        match = _PASSIVE.fullmatch(scene.masked, start, end) if end - start < 160 else None
+        active = _active(match) if match else ""
+        if active:
+            edits.append(Edit(start, end, active, rule.id))
+    return edits
+
+
+def _no_actor(agent: str) -> bool:
+    """By Friday, by March, by the end, by accident: when and how, not who."""
+    return any(
+        word.lower() in WEEKDAYS or word.lower() in MONTHS or word.lower() in _NOT_ACTORS for word in agent.split()
+    )
+
+
+def _active(match: re.Match[str]) -> str:
+    group = {key: value or "" for key, value in match.groupdict().items()}
+    if apart := _NAMED_IN.match(group["agent"]):  # Anna Berg in Paris: she signed it there
+        group["agent"], group["tail"] = apart.group(1), apart.group(2) + group["tail"]
+    verb, agent, subject = group["verb"].lower(), group["agent"], group["subject"]
+    past = inflect.PARTICIPLE_TO_PAST.get(verb) or (verb if verb in inflect.SAME_PAST or verb.endswith("ed") else "")
+    words = subject.split()
+    if not past or verb in ("born", "supposed", "located", "based") or _no_actor(agent):
+        return ""
+    if (agent[0].isupper() and agent.lower() in _TO_SUBJECT) or re.search(r"(?:ing|ly)$", agent) or "and" in words[1:]:
+        return ""
+    if any(
+        w.endswith(("ed", "ing")) or w in ("who", "that", "which", "of", "in", "to", "is", "are") for w in words[1:]
+    ):
+        return ""
+    actor = _TO_SUBJECT.get(agent.lower(), agent)
+    first = words[0].lower()
+    patient = _TO_OBJECT.get(first, first) if len(words) == 1 else " ".join([first, *words[1:]])
+    adverb = group["adverb"] + " " if group["adverb"] else ""
+    if agent.lower().startswith(("a ", "an ")) and _PLACE.match(
+        group["tail"]
+    ):  # a lab in Rotterdam, wherever it tested
+        actor, group["tail"] = actor + group["tail"], ""
+    return f"{actor[0].upper()}{actor[1:]} {adverb}{past} {patient}{group['tail']}{group['end']}"
+
+
+_NAMED_IN = re.compile(r"([A-Z][\w.-]*(?: [A-Z][\w.-]*)*)( (?:in|at|on) .+)$")
+_PLACE = re.compile(rf" (?:in|at|from) (?!(?:{'|'.join(sorted({*MONTHS, *WEEKDAYS}))})\b)[A-Z][\w-]*(?: [A-Z][\w-]*)*$")
