@@ -76,7 +76,7 @@ test: setup $(STAMPS)/chromium lint ## everything that stands between a change a
 
 long: setup ## the long form of every test that has one: thousands of fault scripts, ten times the examples
 	@MILLRACE_LONG=1 $(PY) -m pytest $$(grep -rlE 'LONG\b|examples\(' tests --include='test_*.py')
-	@if command -v podman >/dev/null || docker info >/dev/null 2>&1; then $(PY) -m cdk.local.images all; \
+	@if command -v podman >/dev/null || docker info >/dev/null 2>&1; then $(MAKE) --no-print-directory images; \
 	 else $(SAY) "No engine with Docker's command line: the images are neither built nor trained in."; fi
 
 $(STAMPS)/chromium:
@@ -100,8 +100,9 @@ docs: $(STAMPS)/venv ## write the generated pages anew
 	@$(PY) -m millrace.text.rules_doc
 	@$(PY) -m millrace.models_doc
 
-images: $(STAMPS)/venv ## build the images by docker or podman, and train inside one without network; BASE= and TORCH= choose
-	@$(PY) -m cdk.local.images all
+images: $(STAMPS)/venv ## build the images by docker or podman and run each without network: 20 minutes, then 1; BASE=, TORCH=
+	@$(PY) -m cdk.local.images
+	@$(PY) -m tests.images
 
 bench: setup $(STAMPS)/bench ## measure everything against its peers, or one: make bench ONLY=router
 	@$(PY) -m tests.bench $(ONLY)

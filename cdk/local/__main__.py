@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from botocore.exceptions import ClientError
+from millrace.executors.docker import Engine
 
 from . import demo, preflight, seeds
 from . import twin as process
@@ -41,6 +42,8 @@ SETTINGS = (
     "MILLRACE_EGRESS_ALLOW",
 )
 """What the synthesis reads from this shell."""
+TRAINERS = ("lora", "gguf", "cnn_search")
+"""Containers that training jobs run in; endpoints are processes."""
 SWEEPER = "millrace-local-monitor"
 START_S = 90.0
 STOP_S = 20.0
@@ -54,6 +57,8 @@ def preconditions(twin: Twin) -> None:
     """Said before any work."""
     found = preflight.obstacles("twin", {**os.environ, **twin.to_env()})
     found += _wrong_settings()
+    if twin.executor == "docker" and (unready := Engine().obstacle(TRAINERS)):
+        found.append(f"MILLRACE_EXECUTOR is docker. {unready}")
     if not twin.engine_python.exists():
         found.append(f"The embedded AWS is not installed at {twin.engine_python}; `make setup` does that.")
     if found:

@@ -1,4 +1,4 @@
-"""`make images`: build the images from their Dockerfiles and train inside one, without network.
+"""`make images`: build the images from their Dockerfiles; tests/images.py then runs each without network.
 
 Any engine with Docker's command line does. Where no registry is reached, give BASE=, or let debootstrap make a base of
 this Debian; podman without a daemon then builds by buildah in a chroot. This machine's certificates and the folders of
@@ -8,7 +8,6 @@ wheels that pip is told of (PIP_FIND_LINKS) are lent to the build and are not in
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shlex
 import shutil
@@ -20,21 +19,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from millrace.executors import Needs
-from millrace.executors.docker import Engine, found
-from millrace.executors.launch import Launch, launch
-from millrace.strategies import find
+from millrace.executors.docker import found
 
 from .. import bundle
 from ..images import CONTAINERS
-from .settings import REPO
 
 BASE = "python:3.11-slim-bookworm"
 OWN_BASE = "localhost/millrace-base:bookworm"
 PACKAGES = "python3,python3-pip,python3-venv,ca-certificates"
+PREFACE = (
+    "Builds {names} by {engine}. The first time all four take about 20 minutes on 2 cores, half of it llama.cpp, which "
+    "is compiled once for gguf and serve; what has not changed is not built again."
+)
+LABEL = "millrace.made-of"
+"""Context, base and torch of an image: where they are the same there is nothing to build."""
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
-ROWS, HELD_OUT = 60, 12
-TRAIN_S = 900
 
 
 class NoImages(Exception):
@@ -103,39 +102,57 @@ def lent() -> Iterator[list[str]]:
         yield [part for host, inside in pairs if host.exists() for part in ("--volume", f"{host}:{inside}:ro")]
 
 
-def build(command: list[str], name: str, on: str, torch: str) -> float:
-    """Seconds that it took. The context is a copy of its own: a build takes long, and old contexts are cleared away."""
-    with tempfile.TemporaryDirectory() as folder:
-        context = Path(shutil.copytree(bundle.context(), Path(folder) / "context"))
-        return _build(command, name, on, torch, context)
-
-
-def _build(command: list[str], name: str, on: str, torch: str, context: Path) -> float:
+def build(command: list[str], name: str, on: str, torch: str) -> str:
+    """What it took, in words. The context is a copy: a build takes long, and old contexts are cleared away."""
     began = time.monotonic()
-    arguments = ["--build-arg", f"BASE={on}"]
+    source = bundle.context()
+    made_of = f"{source.name} {_id(command, on)} {torch}"
+    if _told(command, image(name), f'{{{{ index .Config.Labels "{LABEL}" }}}}') == made_of:
+        return "stands already"
+    with tempfile.TemporaryDirectory() as folder:
+        context = Path(shutil.copytree(source, Path(folder) / "context"))
+        _build(command, name, [f"BASE={on}", f"TORCH={torch}"], context, made_of)
+    return f"built in {time.monotonic() - began:.0f} s"
+
+
+def _build(command: list[str], name: str, given: list[str], context: Path, made_of: str) -> None:
     dockerfile = context / "training_containers" / name / "Dockerfile"
-    if "ARG TORCH" in dockerfile.read_text():
-        arguments += ["--build-arg", f"TORCH={torch}"]
-    arguments += ["--file", str(dockerfile), "--tag", f"localhost/millrace-{name}:latest", str(context)]
+    known = dockerfile.read_text()
+    arguments = [part for pair in given if f"ARG {pair.split('=')[0]}" in known for part in ("--build-arg", pair)]
+    arguments += [
+        "--label",
+        f"millrace.made-of={made_of}",
+        "--file",
+        str(dockerfile),
+        "--tag",
+        image(name),
+        str(context),
+    ]
     with lent() as volumes:
         if by_buildah(command):
-            run(
-                [
-                    "buildah",
-                    *storage(command),
-                    "bud",
-                    *([] if "vfs" in storage(command) else ["--layers"]),  # vfs copies everything for each layer
-                    "--isolation",
-                    "chroot",
-                    "--network",
-                    "host",
-                    *volumes,
-                    *arguments,
-                ]
-            )
+            layers = [] if "vfs" in storage(command) else ["--layers"]  # vfs copies everything for each layer
+            confined = ["--isolation", "chroot", "--network", "host"]
+            run(["buildah", *storage(command), "bud", *layers, *confined, *volumes, *arguments])
         else:
             run([*command, "build", *(volumes if Path(command[0]).name == "podman" else []), *arguments])
-    return time.monotonic() - began
+
+
+def image(name: str) -> str:
+    return f"localhost/millrace-{name}:latest"
+
+
+def _id(command: list[str], of: str) -> str:
+    return _told(command, of, "{{ .Id }}")
+
+
+def size_gb(command: list[str], name: str) -> float:
+    return int(_told(command, image(name), "{{ .Size }}") or 0) / 1e9
+
+
+def _told(command: list[str], image: str, form: str) -> str:
+    """What the engine knows of an image; nothing where there is none."""
+    done = subprocess.run([*command, "image", "inspect", "--format", form, image], capture_output=True, text=True)
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def storage(command: list[str]) -> list[str]:
@@ -151,46 +168,17 @@ def storage(command: list[str]) -> list[str]:
     ]
 
 
-def train(command: list[str]) -> None:
-    """millrace-tiny, fine-tuned in the image of lora without network; its result is checked."""
-    from training_containers.tiny.pairs import good
-
-    with tempfile.TemporaryDirectory() as folder:
-        rows = list(dict(good(2 * ROWS)).items())[:ROWS]  # each source once: what is held out is not trained on
-        train = _rows(Path(folder) / "train", rows[HELD_OUT:])
-        validation = _rows(Path(folder) / "validation", rows[:HELD_OUT])
-        wanted = Launch(
-            strategy=find("lora-sft"),
-            hyperparameters={"epochs": 1, "minimum_rows": 1},
-            channels={"train": train, "validation": validation, "base": REPO / "training_containers/tiny/weights"},
-            out=Path(folder) / "job",
-            needs=Needs(max_runtime_s=TRAIN_S),
-        )
-        manifest = launch(Engine(command), wanted, lambda line: print(line, flush=True))
-        print(f"Trained in the image, without network: {len(manifest.files)} files, {dict(manifest.metrics)}")
-
-
-def _rows(channel: Path, rows: list[tuple[str, str]]) -> Path:
-    lines = [{"id": str(n), "source": source, "target": target} for n, (source, target) in enumerate(rows)]
-    channel.mkdir()
-    (channel / "data.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return channel
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["build", "train", "all"])
     parser.add_argument("names", nargs="*", default=list(CONTAINERS))
-    options = parser.parse_args()
+    names = parser.parse_args().names
     try:
         command = engine()
-        if options.what in ("build", "all"):
-            on = base(command, os.environ.get("BASE") or BASE)
-            for name in options.names:
-                took_s = build(command, name, on, os.environ.get("TORCH") or "torch-cpu.txt")
-                print(f"localhost/millrace-{name}:latest, built in {took_s:.0f} s", flush=True)
-        if options.what in ("train", "all"):
-            train(command)
+        print(PREFACE.format(names=", ".join(names), engine=shlex.join(command)), flush=True)
+        on = base(command, os.environ.get("BASE") or BASE)
+        for name in names:
+            how = build(command, name, on, os.environ.get("TORCH") or "torch-cpu.txt")
+            print(f"{image(name)}, {size_gb(command, name):.2f} GB, {how}", flush=True)
     except NoImages as error:
         sys.exit(str(error))
 

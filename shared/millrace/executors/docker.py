@@ -24,6 +24,7 @@ TMP = "/tmp"  # noqa: S108 - in the container, where it is a file system of its 
 TMP_MB = 2048
 WAIT_S = 30.0
 KNOWN = ("docker", "podman")
+NO_ENGINE = f"No engine answers: install {' or '.join(KNOWN)}, or name yours in MILLRACE_ENGINE."
 
 
 def found(env: Mapping[str, str] = os.environ) -> list[str] | None:
@@ -79,7 +80,7 @@ class Engine:
     def start(self, run: Run) -> InImage:
         engine = list(self.command) or found()
         if engine is None:
-            raise Unavailable(f"No engine answers: install {' or '.join(KNOWN)}, or name yours in MILLRACE_ENGINE.")
+            raise Unavailable(NO_ENGINE)
         run.root.mkdir(parents=True, exist_ok=True)
         check(run.needs, run.root)
         if run.needs.gpus and not any(option.startswith("--gpus") for option in self.options):
@@ -117,6 +118,15 @@ class Engine:
             run.command,
         ]
 
+    def obstacle(self, containers: Sequence[str]) -> str | None:
+        """What stands in the way of running these: no engine, or an image that is not built."""
+        engine = list(self.command) or found()
+        if engine is None:
+            return NO_ENGINE
+        images = [self.image.format(container=name) for name in containers]
+        absent = [image for image in images if not _has(engine, image)]
+        return f"{engine[0]} has no image {', '.join(absent)}: `make images` builds them." if absent else None
+
     def sweep(self) -> int:
         """Remove every container that bears our label; how many there were."""
         engine = list(self.command) or found()
@@ -126,6 +136,13 @@ class Engine:
         for id in listed.split():
             _quietly([*engine, "rm", "--force", "--volumes", id], WAIT_S)
         return len(listed.split())
+
+
+def _has(engine: Sequence[str], image: str) -> bool:
+    try:
+        return subprocess.run([*engine, "image", "inspect", image], capture_output=True, timeout=WAIT_S).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
 
 
 def _engines_own() -> dict[str, str]:

@@ -49,6 +49,18 @@ def test_little_disk_a_missing_node_and_a_missing_engine_are_said(
         commands.preconditions(twin)
 
 
+def test_a_twin_whose_jobs_run_in_images_does_not_start_without_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twin = replace(a_twin(tmp_path / "home"), executor="docker")
+    monkeypatch.setenv("MILLRACE_ENGINE", shutil.which("false") or "false")
+    with pytest.raises(commands.CannotStart, match=r"MILLRACE_EXECUTOR is docker\. .*millrace-lora.*`make images`"):
+        commands.preconditions(twin)
+
+    monkeypatch.setenv("MILLRACE_ENGINE", shutil.which("true") or "true")
+    commands.preconditions(twin)
+
+
 def test_the_settings_of_a_twin_travel_to_its_process(tmp_path: Path) -> None:
     twin = a_twin(tmp_path / "home")
 

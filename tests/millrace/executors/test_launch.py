@@ -44,6 +44,8 @@ if verb in ("stop", "rm"):
                 os.killpg(int((home / name).read_text()), signal.SIGKILL)
             except ProcessLookupError:
                 pass
+if verb == "image":
+    sys.exit(rest[-1] != "localhost/millrace-lora:latest")
 if verb == "ps":
     print("left-1\\nleft-2")
 """
@@ -173,11 +175,18 @@ def test_leftovers_of_an_earlier_life_are_removed_by_their_label(engine: Engine,
     assert all(call[:2] == ["rm", "--force"] for call in removed)
 
 
+def test_an_image_that_is_not_built_is_named_with_what_builds_it(engine: Engine, tmp_path: Path) -> None:
+    assert engine.obstacle(["lora"]) is None
+    said = engine.obstacle(["lora", "gguf"])
+    assert said is not None and said.endswith("has no image localhost/millrace-gguf:latest: `make images` builds them.")
+
+
 def test_without_an_engine_it_is_said(wanted: Wanted, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("MILLRACE_ENGINE", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Unavailable, match="No engine answers: install docker or podman"):
         Engine().start(wanted("complete").prepare())
+    assert "No engine answers" in str(Engine().obstacle(["lora"]))
     assert found({"MILLRACE_ENGINE": "podman --log-level error"}) == ["podman", "--log-level", "error"]
 
 
