@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, scaled_dot_product_attention
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 from trl import SFTTrainer
@@ -24,8 +24,10 @@ from .data import Encoded
 
 ROWS: Final = "rows"
 """Name of the attention; the model is switched to it for packed passes only."""
-CHUNK: Final = 2048
-"""Predicted tokens whose logits are in memory at once."""
+CHUNK: Final = 1 << 19
+"""Logits that are in memory in float32 at once: as many as a core's cache holds."""
+SEEN_BY: Final = 128
+"""Queries of a row that are answered at once on a CPU."""
 
 
 def attend(
@@ -49,8 +51,11 @@ def attend(
     if groups > 1:
         key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
-    made = []
     lengths = list(row_lengths) or [query.shape[2]]
+    if not query.is_cuda and softcap is None and not dropout:
+        out: Tensor = _Attended.apply(query[0], key[0], value[0], lengths, scale, sliding_window)  # type: ignore[no-untyped-call]
+        return out[None], None
+    made = []
     for q, k, v in zip(*(torch.split(part, lengths, dim=2) for part in (query, key, value)), strict=True):
         narrow = sliding_window is not None and sliding_window < q.shape[2]
         if q.is_cuda and softcap is None and not narrow:
@@ -60,11 +65,59 @@ def attend(
     return torch.cat(made, dim=2).transpose(1, 2).contiguous(), None
 
 
+class _Attended(torch.autograd.Function):
+    """Attention within each row by plain products, `SEEN_BY` queries at once: keys that none of them sees cost nothing.
+
+    On a CPU the fused kernel's backward takes four times as long at rows of a hundred tokens, and autograd's own of
+    this keeps the weights twice, once in float32.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, lengths: list[int], scale: float, window: int | None
+    ) -> Tensor:
+        """query, key and value (heads, tokens, d) -> (tokens, heads, d)."""
+        heads, tokens, _ = query.shape
+        out, kept = value.new_empty(tokens, heads, value.shape[-1]), []
+        ctx.spans, ctx.scale = list(_spans(lengths, window)), scale
+        for asking, seen, mask in ctx.spans:
+            hidden = _mask(*mask, query.dtype, query.device)
+            scores = torch.baddbmm(hidden, query[:, asking], key[:, seen].transpose(1, 2), alpha=scale)
+            kept.append(scores.softmax(dim=-1))
+            out[asking] = torch.bmm(kept[-1], value[:, seen]).transpose(0, 1)
+        ctx.save_for_backward(query, key, value, *kept)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        query, key, value, *kept = ctx.saved_tensors
+        of_out = gradients[0].transpose(0, 1)
+        of_query, of_key, of_value = torch.empty_like(query), torch.zeros_like(key), torch.zeros_like(value)
+        for (asking, seen, _), weights in zip(ctx.spans, kept, strict=True):
+            mine = of_out[:, asking]
+            of_value[:, seen] += torch.bmm(weights.transpose(1, 2), mine)
+            of_weights = torch.bmm(mine, value[:, seen].transpose(1, 2))
+            of_scores = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype).mul_(ctx.scale)
+            of_query[:, asking] = torch.bmm(of_scores, key[:, seen])
+            of_key[:, seen] += torch.bmm(of_scores.transpose(1, 2), query[:, asking])
+        return of_query, of_key, of_value, None, None, None
+
+
+def _spans(lengths: Sequence[int], window: int | None) -> Iterator[tuple[slice, slice, tuple[int, int, int | None]]]:
+    """(tokens that ask, tokens that one of them sees, both counts and the window) over rows end to end."""
+    start = 0
+    for length in lengths:
+        for at in range(start, start + length, SEEN_BY):
+            end = min(at + SEEN_BY, start + length)
+            first = start if window is None else max(start, at + 1 - window)
+            yield slice(at, end), slice(first, end), (end - at, end - first, window)
+        start += length
+
+
 def _plain(
     q: Tensor, k: Tensor, v: Tensor, scale: float, dropout: float, window: int | None, softcap: float | None
 ) -> Tensor:
-    # Plain products: on a CPU the fused kernel's backward takes four times as long at rows of a hundred tokens.
-    mask = _mask(q.shape[2], window, q.dtype, q.device)
+    mask = _mask(q.shape[2], q.shape[2], window, q.dtype, q.device)
     if softcap is None:
         scores = torch.baddbmm(mask[None], q[0], k[0].transpose(1, 2), alpha=scale)
     else:
@@ -74,12 +127,12 @@ def _plain(
 
 
 @lru_cache(maxsize=512)
-def _mask(length: int, window: int | None, dtype: torch.dtype, device: Any) -> Tensor:
-    """(length, length): 0 where a token sees another, -inf where it does not."""
-    seen = torch.ones(length, length, dtype=torch.bool, device=device).tril()
+def _mask(asking: int, seen: int, window: int | None, dtype: torch.dtype, device: Any) -> Tensor:
+    """(asking, seen), both ending with the same token: 0 where one sees the other, -inf where it does not."""
+    allowed = torch.ones(asking, seen, dtype=torch.bool, device=device).tril(seen - asking)
     if window is not None:
-        seen = seen.triu(1 - window)
-    return torch.zeros(length, length, dtype=dtype, device=device).masked_fill(~seen, float("-inf"))
+        allowed = allowed.triu(seen - asking + 1 - window)
+    return torch.zeros(asking, seen, dtype=dtype, device=device).masked_fill(~allowed, float("-inf"))
 
 
 def _no_mask(*_: Any, **__: Any) -> None:
@@ -137,12 +190,37 @@ def token_losses(model: Any, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
     with torch.autocast(labels.device.type, torch.bfloat16, enabled=model.dtype is torch.bfloat16):
         logits = model(**given, logits_to_keep=at, use_cache=False).logits[0]
     wanted = labels[at + 1]
-    parts = [
-        cross_entropy(part.float(), ids, reduction="none")
-        for part, ids in zip(logits.split(CHUNK), wanted.split(CHUNK), strict=True)
-    ]
+    losses: Tensor = _CrossEntropy.apply(logits, wanted)  # type: ignore[no-untyped-call]
     number = torch.repeat_interleave(torch.tensor(batch["row_lengths"], device=labels.device))
-    return torch.cat(parts), number[at + 1]
+    return losses, number[at + 1]
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """-log p of each wanted token in float32, of which only `CHUNK` numbers or so are there at a time.
+
+    Autograd's own keeps all logits once more in float32: several times what a pass through the blocks keeps.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, wanted: Tensor) -> Tensor:
+        """logits (n, vocabulary), wanted (n,) -> (n,) in float32."""
+        step = max(1, CHUNK // logits.shape[1])
+        total = torch.cat([part.float().logsumexp(1) for part in torch.split(logits, step)])
+        ctx.save_for_backward(logits, wanted, total)
+        ctx.step = step
+        return total - logits.gather(1, wanted[:, None]).squeeze(1).float()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        logits, wanted, total = ctx.saved_tensors
+        made = torch.empty_like(logits)
+        every = zip(*(torch.split(each, ctx.step) for each in (made, logits, wanted, total, gradients[0])), strict=True)
+        for out, part, ids, sum_of, gradient in every:
+            likely = part.float().sub_(sum_of[:, None]).exp_()
+            likely.scatter_add_(1, ids[:, None], torch.full_like(likely[:, :1], -1.0))
+            torch.mul(likely, gradient[:, None], out=likely)
+            out.copy_(likely)
+        return made, None
 
 
 @torch.no_grad()

@@ -21,7 +21,6 @@ import torch
 from millrace.errors import InvalidInput
 from millrace.ladder import ladder
 
-from .packing import CHUNK
 from .settings import LoraSettings
 
 Wanted = TypeVar("Wanted", bound=LoraSettings)
@@ -49,6 +48,8 @@ class Base:
     """Columns of queries, keys and values together."""
     blocks: int
     vocabulary: int
+    plain: bool
+    """Whether its attention has soft caps or dropout, and so keeps its weights in float32 too, packed or not."""
 
     @classmethod
     def of(cls, path: Path, config: Any) -> Base:
@@ -66,6 +67,7 @@ class Base:
             attended=head * (config.num_attention_heads + 2 * keys),
             blocks=config.num_hidden_layers,
             vocabulary=config.vocab_size,
+            plain=any(getattr(config, name, None) for name in ("attn_logit_softcapping", "attention_dropout")),
         )
 
     def trainable(self, rank: int) -> int:
@@ -88,13 +90,15 @@ def headers(path: Path) -> dict[str, tuple[int, ...]]:
 def kept(base: Base, wanted: LoraSettings, lengths: Sequence[int], bytes_each: int) -> int:
     """Bytes that the forward pass of the longest rows keeps. lengths: tokens of each row, answers included."""
     rows = sorted((min(length, wanted.max_length) for length in lengths), reverse=True)[: wanted.batch_size]
-    if not getattr(wanted, "packing", False):
+    packs = getattr(wanted, "packing", False)
+    if not packs:
         rows = [rows[0]] * len(rows) * (2 if hasattr(wanted, "beta") else 1)
     tokens, e = sum(rows), bytes_each
     a_token = (6 * base.width + 2 * base.attended + 5 * base.inner) * e + 4 * 4 * base.width
-    scores = base.heads * sum(row * row for row in rows) * (4 + e * (e < 4))  # the softmax in float32, and its rounding
+    weights = e if packs and not base.plain else 4 + e * (e < 4)  # the softmax in float32, and its rounding
+    scores = base.heads * sum(row * row for row in rows) * weights
     block = tokens * a_token + scores
-    logits = min(tokens, CHUNK) * base.vocabulary * (8 + e) + max(0, tokens - CHUNK) * base.vocabulary * (4 + e)
+    logits = tokens * base.vocabulary * (2 * e if packs else 8 + e)  # they and their gradient, or autograd's own
     if wanted.gradient_checkpointing:
         return block + base.blocks * tokens * base.width * e + logits
     return base.blocks * block + logits

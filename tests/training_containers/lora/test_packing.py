@@ -35,8 +35,13 @@ def batch(rows: list[Encoded]) -> dict[str, Any]:
     return packing.collate([{"input_ids": row.ids, "labels": row.labels} for row in rows])
 
 
+@pytest.mark.parametrize("at_once", [packing.SEEN_BY, 5], ids=["whole", "cut"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_packed_row_has_the_loss_and_the_gradient_of_a_pass_of_its_own(kind: str) -> None:
+def test_each_packed_row_has_the_loss_and_the_gradient_of_a_pass_of_its_own(
+    kind: str, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packing, "SEEN_BY", at_once)
+    monkeypatch.setattr(packing, "CHUNK", 96 * at_once)
     model = targets.adapted(tiny(kind), LoraSettings(rank=2, alpha=4))
     torch.manual_seed(1)
     for name, weights in model.named_parameters():
