@@ -238,7 +238,7 @@ class Two:
 
     def browse(self, name: str, foe: str) -> None:
         query = self.draw.choice(
-            ["", "search=secret", "origin=api", f"search={foe}", "min_quality=0", "feedback=rated"]
+            ["", "search=secret", "origin=api", f"search={foe}%20secret", "min_quality=0", "feedback=rated"]
         )
         reply = self.apis[name]("GET", "/api/training-data", query=f"{query}&limit=1")
         self.own(name, foe, reply.body)

@@ -135,7 +135,7 @@ def _try(harness: Harness, settings: Bounded, proposed: Proposed, round: int, de
         candidates.append(Candidate(number, spec.model_copy(update={"training": cut}), proposed.source, round, parent))
     first = 0
     if settings.target_accuracy < 1 and round == 0:
-        first = harness.pool.workers
+        candidates, first = harness.by_odds(candidates), harness.scouts
         if harness.scout(candidates, settings.target_accuracy, deadline) or len(candidates) <= first:
             return harness.best is not None and harness.best >= settings.target_accuracy
     rest = candidates[first:]

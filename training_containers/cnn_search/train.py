@@ -102,8 +102,8 @@ def fit(
     draw = torch.Generator(device="cpu").manual_seed(seed)
     model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     images, labels = train.images.to(device), train.labels.to(device)
-    batch = min(recipe.batch_size, len(train))
-    per_epoch = max(1, len(train) // batch)
+    per_epoch = -(-len(train) // recipe.batch_size)
+    _follow(model, per_epoch)
     optimizer = make_optimizer(recipe, rates or [([p for p in model.parameters() if p.requires_grad], 1.0)])
     peaks = [group["lr"] for group in optimizer.param_groups]
     steps, step = per_epoch * recipe.epochs, 0
@@ -114,8 +114,7 @@ def fit(
         model.train()
         order = torch.randperm(len(train), generator=draw).to(device)
         total = torch.zeros((), device=device)
-        for at in range(0, per_epoch * batch, batch):
-            chosen = order[at : at + batch]
+        for chosen in order.tensor_split(per_epoch):  # all of about one size: a last one of few would be all noise
             x, mixed, share = augmented(prepare(images[chosen]), recipe.augmentation, draw)
             y = labels[chosen]
             factor = rate_at(recipe, step, steps)
@@ -143,6 +142,13 @@ def fit(
                 break
     assert told is not None  # noqa: S101 - a recipe has at least one epoch
     return told
+
+
+def _follow(model: nn.Module, per_epoch: int) -> None:
+    """Batch norms whose statistics follow within an epoch; at torch's 0.1 those of a few large batches lag behind."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = max(0.1, 1 / per_epoch)
 
 
 @dataclass(frozen=True)
@@ -186,12 +192,15 @@ def rate_at(recipe: Recipe, step: int, steps: int) -> float:
 
 
 def make_optimizer(recipe: Recipe, rates: list[tuple[list[nn.Parameter], float]]) -> torch.optim.Optimizer:
-    """Weight decay on matrices and kernels only; norms and biases are left alone."""
+    """Weight decay on matrices and kernels only; norms and biases are left alone. Adam and RMSprop have none.
+
+    Through their second moments it is no decay, and with much of it they fail. Source: Loshchilov and Hutter 2019.
+    """
     groups: list[dict[str, Any]] = []
     for parameters, share in rates:
         for decays in (True, False):
             chosen = [p for p in parameters if (p.ndim > 1) is decays]
-            decay = recipe.weight_decay if decays else 0.0
+            decay = recipe.weight_decay if decays and recipe.optimizer not in ("adam", "rmsprop") else 0.0
             if chosen:
                 groups.append({"params": chosen, "lr": recipe.learning_rate * share, "weight_decay": decay})
     return OPTIMIZERS[recipe.optimizer](groups, recipe)

@@ -72,6 +72,8 @@ def _members(source: Ranges) -> list[zipfile.ZipInfo]:
         listed = zipfile.ZipFile(_File(source)).infolist()
     except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, OverflowError) as error:
         raise Unreadable(f"the archive is damaged ({error})") from None
+    if any(not info.filename for info in listed):
+        raise Unreadable("the archive is damaged (it holds a file without a name)")
     files = [info for info in listed if not info.is_dir() and not _of_the_system(info.filename)]
     if len(files) > MAX_MEMBERS:
         raise Unreadable(f"the archive holds {len(files):,} files; at most {MAX_MEMBERS:,} are taken")

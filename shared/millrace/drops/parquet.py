@@ -108,7 +108,7 @@ def _footer(source: Ranges) -> _File:
         groups = told.get(4, [])
         rows = sum(max(0, int(group.get(3, 0))) for group in groups)
         return _File(tuple(_leaves(told[2])), groups, rows)
-    except (Short, KeyError, TypeError, IndexError, AttributeError, UnicodeDecodeError) as error:
+    except (Short, KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
         raise Unreadable("the table of contents is damaged") from error
 
 
@@ -161,7 +161,8 @@ def _wanted(leaves: Sequence[Leaf], layout: Layout) -> list[Leaf]:
     ours = [leaf for leaf in leaves if leaf.before[0] in names]
     for leaf in ours:
         if leaf.kind != _BYTE_ARRAY and len(leaf.before) == 1 and leaf.after is None:
-            raise Bad(f"the column {leaf.before[0]} holds {_TYPES[leaf.kind]}, not text")
+            kind = _TYPES[leaf.kind] if 0 <= leaf.kind < len(_TYPES) else f"values of an unknown type {leaf.kind}"
+            raise Bad(f"the column {leaf.before[0]} holds {kind}, not text")
     wanted = [leaf for leaf in ours if leaf.kind == _BYTE_ARRAY and leaf.repetition <= 1]
     for name in names - {leaf.before[0] for leaf in wanted}:
         raise Bad(f"the column {name} holds no text")

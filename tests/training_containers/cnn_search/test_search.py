@@ -64,7 +64,7 @@ def test_the_report_holds_the_confusion_the_history_and_what_was_denied(searched
     right = sum(confusion[i][i] for i in range(10)) / sum(map(sum, confusion))
     assert right == report["test"]["accuracy"] == manifest.read(searched[0].model).metrics["test_accuracy"]
     history = [Tried.model_validate(line) for line in report["history"]]
-    assert {tried.state for tried in history} == {"completed", "stopped"}
+    assert {tried.state for tried in history} <= {"completed", "stopped"} and len(history) == 4
     assert report["confinement"] and not any(report["confinement"].values())
 
 
