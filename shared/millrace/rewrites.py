@@ -87,6 +87,22 @@ class Rewrites:
     def page(self, tenant: Tenant, limit: int, cursor: str | None) -> tuple[list[Item], str | None]:
         return self.table.page(tenant.pk(Kind.REWRITE), limit, cursor)
 
+    def cancel(self, tenant: Tenant, id: str) -> Item:
+        """Called off: who works on it stops after the stretch in hand. Twice is once; Conflict where it has ended."""
+        item = self.get(tenant, id)
+        while not JobState(item["state"]).final:
+            values = {"state": str(JobState.CANCELLED), "lease_until": 0, "concluded_at": stamp()}
+            write = Write(
+                "update", item["pk"], "body", values | {"updated_at": stamp()}, expect={"state": item["state"]}
+            )
+            try:
+                return self.table.update(write, op=fresh_id("cancel-"))
+            except Conflict:  # begun or ended meanwhile: a state only moves on, so this ends
+                item = self.get(tenant, id)
+        if item["state"] != JobState.CANCELLED:
+            raise Conflict(f"Rewrite {id} is {item['state']}; nothing is left to be called off.")
+        return item
+
     def result(self, tenant: Tenant, item: Item) -> tuple[dict[str, Any] | None, str | None]:
         """(the result where it is small, its link) of a completed job."""
         if item["state"] != JobState.COMPLETED:
@@ -103,11 +119,12 @@ class Rewrites:
         if item["lease_until"] > time.time():
             raise Unavailable(f"Rewrite {id} is being worked on by another.")
         values = {"state": str(JobState.RUNNING), "epoch": item["epoch"] + 1, "lease_until": _lease()}
-        write = Write("update", item["pk"], "body", values, expect={"epoch": item["epoch"]})
+        held = {"epoch": item["epoch"], "state": item["state"]}
+        write = Write("update", item["pk"], "body", values, expect=held)
         try:
             return self.table.update(write, op=fresh_id("lease-"))
         except Conflict as error:
-            raise Unavailable(f"Rewrite {id} was taken by another.") from error
+            raise Unavailable(f"Rewrite {id} was taken by another, or called off.") from error
 
     def order(self, item: Item) -> Order:
         return Order.load(self.store.get(item["order_key"], item["order_sha256"]))

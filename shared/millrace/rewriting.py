@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from .contract import JobState
 from .errors import Conflict, Corrupt, Declined, InvalidInput, MillraceError, ProviderRefused, Unavailable, told
 from .humanize import Humanizer
 from .providers import Ask
@@ -33,13 +34,21 @@ class Rewriting:
     clock: Callable[[], float] = time.monotonic
 
     def work(self, tenant: Tenant, id: str, last: bool = False) -> str:
-        """done, more (queued again) or nothing to do. `last`: it was tried often enough, and ends as failed.
+        """done, more (queued again), cancelled, or nothing to do. `last`: tried often enough, it ends as failed.
 
         Unavailable where it should be tried again later: the message comes back by itself.
         """
         item = self.rewrites.begin(tenant, id)
         if item is None:
             return "nothing"
+        try:
+            return self._worked(tenant, item, last)
+        except Conflict:
+            if self.rewrites.get(tenant, id)["state"] == JobState.CANCELLED:
+                return "cancelled"
+            raise
+
+    def _worked(self, tenant: Tenant, item: Item, last: bool) -> str:
         if last:
             self.rewrites.fail(item, item.get("trouble") or "The work on it broke off again and again.")
             return "failed"

@@ -160,6 +160,18 @@ def test_a_long_text_is_a_job_whose_progress_is_shown_until_its_result(console: 
     assert console.complaints == []
 
 
+def test_a_long_texts_job_is_stopped_by_its_button(console: Watched, api: Served) -> None:
+    api.works = False
+    page = console.open("humanize")
+    page.get_by_label("Model").select_option("rules")
+    humanize(page, LONG)
+    page.get_by_role("button", name="Stop").click()
+
+    expect(page.get_by_text("The rewrite was stopped.")).to_be_visible()
+    expect(page.get_by_role("button", name="Stop")).to_have_count(0)
+    assert console.complaints == []
+
+
 def test_the_paragraphs_of_a_stream_are_shown_as_they_come(console: Watched) -> None:
     """A server that writes one paragraph and waits: the gateway on loopback writes all at once, as API Gateway does."""
     page = console.open("humanize")

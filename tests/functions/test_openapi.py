@@ -40,6 +40,7 @@ def test_every_request_gets_an_answer_that_is_documented(schema: Any) -> None:
         "POST /api/humanize/batch",
         "GET /api/humanize/jobs",
         "GET /api/humanize/jobs/{id}",
+        "DELETE /api/humanize/jobs/{id}",
         "POST /api/feedback",
         "GET /api/training-data",
         "POST /api/training-jobs",

@@ -75,6 +75,22 @@ def test_another_tenants_job_looks_like_a_missing_one(api: Api) -> None:
     assert Api("other")("GET", "/api/humanize/jobs").body["items"] == []
 
 
+def test_a_cancelled_job_is_not_worked_on_and_one_that_ended_cannot_be_cancelled(api: Api, work: Any) -> None:
+    body = {"text": LONG, "model_id": "rules"}
+    off, on = (api("POST", "/api/humanize", body).headers["location"] for _ in range(2))
+    assert Api("other")("DELETE", off).status == 404 and api("DELETE", "/api/humanize/jobs/rw-none").status == 404
+
+    first, again = api("DELETE", off), api("DELETE", off)
+    assert (first.status, again.status) == (200, 200) and first.body == again.body
+    assert work() == {"batchItemFailures": []}
+
+    told = api("GET", off).body
+    assert (told["state"], told["progress"]["step"], told["result"]) == ("cancelled", 0, None)
+    late = api("DELETE", on)
+    assert late.status == 409 and "completed" in late.body["detail"]
+    assert api("GET", on).body["state"] == "completed"
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [

@@ -16,6 +16,7 @@ from millrace.providers import Ask, Completion
 from millrace.rewrites import Order
 from millrace.rewriting import Rewriting
 from millrace.sections import SECTION_PARTS
+from millrace.table import Table
 from millrace.tenants import Kind, Tenant
 from millrace.text.faithfulness import verify
 
@@ -168,6 +169,74 @@ def test_a_second_worker_waits_for_the_lease_and_one_that_lost_it_writes_nothing
         stage.world.rewrites.keep(ACME, first, 0, [], 1)
     with pytest.raises(Conflict):
         stage.world.rewrites.fail(first, "late")
+
+
+def test_a_rewrite_called_off_while_it_works_stops_after_the_stretch_in_hand_and_stays_cancelled() -> None:
+    stage = Stage()
+    stage.submit(LONG)
+    stage.script.says["m"] = lambda ask: stage.world.rewrites.cancel(ACME, "rw1") and _plainly(ask)
+
+    assert stage.work() == "cancelled"
+
+    asked, item = len(stage.script.asked), stage.item()
+    assert 0 < asked <= SECTION_PARTS and (item["state"], item["progress"]["step"]) == ("cancelled", 0)
+    assert stage.work() == "nothing" == stage.work(last=True) and len(stage.script.asked) == asked
+    assert stage.world.rewrites.result(ACME, item) == (None, None) and "result_key" not in item
+    assert stage.world.rewrites.cancel(ACME, "rw1") == stage.item() == item
+
+
+def test_a_rewrite_called_off_before_its_turn_is_never_begun() -> None:
+    stage = Stage()
+    stage.submit(LONG)
+    assert stage.world.rewrites.cancel(ACME, "rw1")["state"] == "cancelled"
+
+    assert stage.work() == "nothing" and stage.script.asked == []
+
+
+def test_who_read_a_rewrite_before_it_was_called_off_does_not_bring_it_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage()
+    stage.submit(LONG)
+    read = Table.get
+
+    def called_off_after(table: Table, *key: Any) -> Any:
+        item = read(table, *key)
+        monkeypatch.undo()
+        stage.world.rewrites.cancel(ACME, "rw1")
+        return item
+
+    monkeypatch.setattr(Table, "get", called_off_after)
+    with pytest.raises(Unavailable, match="called off"):
+        stage.world.rewrites.begin(ACME, "rw1")
+    assert stage.item()["state"] == "cancelled" and stage.item()["epoch"] == 0
+
+
+def test_a_rewrite_that_ended_while_it_was_called_off_is_a_conflict(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage()
+    stage.submit(LONG)
+    read = Table.get
+
+    def done_after(table: Table, *key: Any) -> Any:
+        item = read(table, *key)
+        monkeypatch.undo()
+        assert stage.work() == "done"
+        return item
+
+    monkeypatch.setattr(Table, "get", done_after)
+    with pytest.raises(Conflict, match="is completed"):
+        stage.world.rewrites.cancel(ACME, "rw1")
+    assert stage.item()["state"] == "completed" and stage.result()["text"]
+
+
+@pytest.mark.parametrize("fault", ["throttle", "timeout", "lost", "error"])
+def test_whatever_aws_does_a_rewrite_is_called_off_or_its_caller_told(fault: Any) -> None:
+    for number in range(1, 3):
+        stage = Stage()
+        stage.submit(LONG)
+        try:
+            stage.world.through(Plan({number: fault})).rewrites.cancel(ACME, "rw1")
+        except Unavailable:
+            assert stage.world.rewrites.cancel(ACME, "rw1")["state"] == "cancelled"
+        assert stage.item()["state"] == "cancelled" and stage.work() == "nothing"
 
 
 def test_a_batch_tells_each_text_its_answer_or_its_failure() -> None:

@@ -123,8 +123,9 @@ def test_every_capability_of_the_file_is_one_that_a_provider_reads() -> None:
 def test_the_countdown_names_what_is_gone_and_what_goes_nearest_first() -> None:
     found = countdowns(seeds.entries(), CHECKED)
 
-    assert [c.id for c in found] == ["claude-3-5-sonnet", "gemini-2.0-flash", "llama-3.3-70b-versatile", "gpt-4o"]
-    assert [c.level for c in found] == ["gone", "gone", "gone", "notice"]
+    gone = ["claude-3-5-sonnet", "gemini-2.0-flash", "llama-3.3-70b-versatile"]
+    assert [c.id for c in found] == [*gone, "claude-sonnet-4-5", "gpt-4o"]
+    assert [c.level for c in found] == ["gone", "gone", "gone", "urgent", "notice"]
     assert found[-1].days == 55 and "gpt-6-luna" in found[-1].text
 
 

@@ -28,7 +28,7 @@ LOOK_AGAIN_S = 2
 class Job(BaseModel):
     id: str
     state: str
-    """pending, running, completed or failed."""
+    """pending, running, completed, failed or cancelled."""
     batch: bool
     texts: int
     progress: Figures
@@ -76,6 +76,19 @@ def get(id: str, caller: Caller) -> Job:
     item = rewrites.get(caller, id)
     result, link = rewrites.result(caller, item)
     return Job.model_validate(item | {"result": result, "result_url": link})
+
+
+@router.delete(
+    PATH + "/{id}",
+    summary="Cancel a rewrite",
+    description=(
+        "What is being rewritten at the moment, a few paragraphs, is finished and charged; nothing after it is begun. "
+        "The job stays, as cancelled and without a result, until it expires. Again is no error; a job that has "
+        "completed or failed is 409."
+    ),
+)
+def cancel(id: str, caller: Caller) -> Job:
+    return Job.model_validate(parts.rewrites(settings).cancel(caller, id))
 
 
 def _derived(caller: Tenant, order: Order, key: str) -> str:
