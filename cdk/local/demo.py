@@ -277,6 +277,9 @@ def _ask(api: Api, text: str, wish: str) -> dict[str, Any]:
     try:
         answer = api.post("/api/humanize", {"text": text, "model_id": wish})
     except Problem as problem:
+        if problem.status == 503 and wish not in ("auto", "rules"):  # the toy may not come to an end on ordinary prose
+            told = str(problem.body.get("detail", problem))
+            return {"text": "", "model_id": wish, "told": told, "reasons": [told]}
         if problem.status != 422:
             raise
         kinds = sorted({violation["kind"] for violation in problem.body.get("violations", [])})
