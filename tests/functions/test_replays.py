@@ -8,7 +8,7 @@ from millrace.tenants import Tenant
 from millrace.usage import Spending, Spent
 
 from tests.functions.conftest import Api
-from tests.functions.test_sick_providers import _server, api, server  # noqa: F401 - fixtures
+from tests.functions.test_sick_providers import _server, api, fresh, server  # noqa: F401 - fixtures
 from tests.providers_server import Answer, ProviderServer, Script, source_in
 
 
