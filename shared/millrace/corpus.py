@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -19,7 +18,7 @@ from .clock import fresh_id
 from .datapoints import DataPoint, Origin
 from .datapolicy import Policies
 from .errors import Conflict, NotFound
-from .table import INSERTS, Item, Table, Write
+from .table import Item, Table, Write
 from .tenants import Kind, Tenant
 
 if TYPE_CHECKING:
@@ -31,6 +30,8 @@ COUNTS = "counts"
 _WRITERS = 6
 _TRIES = 8
 _NAMES = (*DataPoint.__dataclass_fields__, "body_key", "body_sha256")
+_FRAME = 64
+"""Bytes of a body that are none of its texts', where it has no context: more than enough."""
 _BODY = ("source", "target", "rejected", "context")
 """What of a point's item is text, and lies in S3 where that is long."""
 
@@ -65,17 +66,20 @@ class Corpus:
 
     def add(self, tenant: Tenant, point: DataPoint) -> bool:
         """Whether this origin owns the pair: False where it stood there already from somewhere else."""
-        standing = self.table.put_new(self._item(tenant, point))
+        item = self._item(tenant, point)
+        standing = self.table.put_new(item)
+        self._keep_body(point, item)
         return bool(standing["origin_ref"] == point.origin_ref)
 
     def add_all(self, tenant: Tenant, points: Sequence[DataPoint]) -> list[bool]:
         """`add` for many points, no two of them the same, a request for every few, several at once."""
-        few = [points[first : first + INSERTS] for first in range(0, len(points), INSERTS)]
-        with ThreadPoolExecutor(_WRITERS) as pool:
-            return list(chain.from_iterable(pool.map(lambda part: self._add(tenant, part), few)))
-
-    def _add(self, tenant: Tenant, points: Sequence[DataPoint]) -> list[bool]:
-        return self.table.insert_all([self._item(tenant, point) for point in points], proof="origin_ref")
+        with ThreadPoolExecutor(_WRITERS) as pool:  # a thread for each text that may be long, up to so many
+            made = {point.id: pool.submit(self._item, tenant, point) for point in points if not _short(point)}
+            items = [made[p.id].result() if p.id in made else self._item(tenant, p) for p in points]
+            ours = self.table.insert_all(items, proof="origin_ref")
+            long = [(point, item) for point, item in zip(points, items, strict=True) if "body_key" in item]
+            list(pool.map(lambda pair: self._keep_body(*pair), long))
+        return ours
 
     def get(self, tenant: Tenant, id: str) -> DataPoint:
         item = self.table.get(tenant.pk(Kind.DATA_POINT, id), "body")
@@ -107,6 +111,7 @@ class Corpus:
         if self.table.get(put.pk, put.sk) is None:
             try:
                 self.table.transact([put, said, *counting, *figures], op=fresh_id("example-"))
+                self._keep_body(point, item)
                 return True
             except Conflict:
                 pass  # somebody else's, of the same texts, was quicker
@@ -128,6 +133,8 @@ class Corpus:
                 self.table.transact([*puts, self.counting(tenant, len(puts))], op=fresh_id("add-"))
             except Conflict:
                 continue  # somebody else brought one of them at this moment
+            for point, item in zip(fresh, items, strict=True):
+                self._keep_body(point, item)
             new = {point.id for point in fresh}
             return [point.id in new and unique[point.id] is point for point in points]
         raise Conflict("The same examples are being added by others at once; ask again.")
@@ -167,12 +174,20 @@ class Corpus:
             "list_pk": tenant.pk(Kind.DATA_POINT),
             "list_sk": f"{point.created_at}#{point.id}",
         }
-        raw = _body(point)
-        if len(raw) > INLINE_BYTES:
+        if not _short(point) and len(raw := _body(point)) > INLINE_BYTES:
             key = tenant.prefix("bodies", point.id)
             digest = self.store.put(key, raw, "application/json")
             item |= dict.fromkeys(_BODY) | {"body_key": key, "body_sha256": digest}
         return item
+
+    def _keep_body(self, point: DataPoint, item: Item) -> None:
+        """After the item: a deletion of the same text that ended in between took the object that this one names.
+
+        That deletion looks for an item after it took the object, as this looks for the object after the item; so one
+        of the two sees the other, and puts it back.
+        """
+        if "body_key" in item and not self.store.exists(item["body_key"]):
+            self.store.put(item["body_key"], _body(point), "application/json")
 
     def read(self, item: dict[str, Any]) -> DataPoint:
         if "body_key" in item:
@@ -189,6 +204,12 @@ class Corpus:
             return self.read(item)
         except NotFound:
             return None
+
+
+def _short(point: DataPoint) -> bool:
+    """Whether its texts are inline however they are written: a character has at most six bytes in JSON."""
+    characters = len(point.source) + len(point.target) + len(point.rejected or "")
+    return not point.context and 6 * characters + _FRAME <= INLINE_BYTES
 
 
 def _body(point: DataPoint) -> bytes:

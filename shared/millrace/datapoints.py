@@ -25,10 +25,6 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 _VALIDATION_FROM, _TEST_FROM = 80, 90  # percent of the hash space: 80 train, 10 validation, 10 test
 
 
-_SELDOM: dict[str, Any] = {"rejected": None, "context": (), "consent": "", "masked": {}}
-"""What only some points have, and what stands for not having it."""
-
-
 class Origin(StrEnum):
     ANSWER = "answer"
     """Captured; trains nothing until somebody corrects it."""
@@ -78,9 +74,26 @@ class DataPoint:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values. What only some points have is there where the point has it."""
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        values["context"] = tuple({"role": turn.role, "text": turn.text} for turn in self.context)
-        return {name: value for name, value in values.items() if name not in _SELDOM or value != _SELDOM[name]}
+        values: dict[str, Any] = {
+            "id": self.id,
+            "origin": self.origin,
+            "source": self.source,
+            "target": self.target,
+            "created_at": self.created_at,
+            "origin_ref": self.origin_ref,
+            "model_id": self.model_id,
+            "scores": self.scores,
+            "decision": self.decision,
+        }
+        if self.rejected is not None:
+            values["rejected"] = self.rejected
+        if self.context:
+            values["context"] = tuple({"role": turn.role, "text": turn.text} for turn in self.context)
+        if self.consent:
+            values["consent"] = self.consent
+        if self.masked:
+            values["masked"] = self.masked
+        return values
 
     @classmethod
     def from_item(cls, item: dict[str, Any]) -> DataPoint:
@@ -108,11 +121,9 @@ def content_id(
     if rejected is not None or context:
         parts += ["" if rejected is None else f"rejected {rejected}"]
         parts += [word for turn in context for word in (turn.role, turn.text)]
-    digest = hashlib.sha256()
-    for part in parts:
-        raw = part.encode("utf-8", "surrogatepass")
-        digest.update(len(raw).to_bytes(8, "big") + raw)
-    return "dp" + digest.hexdigest()[:26]
+    texts = [part.encode("utf-8", "surrogatepass") for part in parts]
+    told = b"".join([word for raw in texts for word in (len(raw).to_bytes(8, "big"), raw)])
+    return "dp" + hashlib.sha256(told).hexdigest()[:26]
 
 
 def split_of(source: str) -> Split:

@@ -152,8 +152,16 @@ class Erasure:
     def _forget_body(self, tenant: Tenant, audit: Item) -> None:
         """The object of a long text, after the item that named it: the audit still does, should we not get so far.
 
-        It stays where the same text was added again meanwhile, and an item names it.
+        It stays where the same text was added again meanwhile, and an item names it; and comes back where one does
+        after all, which whoever added it may have looked for too early.
         """
-        pk = tenant.pk(Kind.DATA_POINT, audit["data_point_id"])
-        if audit.get("body_key") and self.corpus.table.get(pk, "body") is None:
-            self.corpus.store.delete(audit["body_key"])
+        key, pk = audit.get("body_key"), tenant.pk(Kind.DATA_POINT, audit["data_point_id"])
+        if not key or self.corpus.table.get(pk, "body") is not None:
+            return
+        try:
+            texts = self.corpus.store.get(key)
+        except NotFound:
+            return
+        self.corpus.store.delete(key)
+        if self.corpus.table.get(pk, "body") is not None:
+            self.corpus.store.put(key, texts, "application/json")

@@ -233,7 +233,8 @@ def _block(records: Iterator[Row | Refusal]) -> Iterator[Row | Refusal]:
         count += 1
         if isinstance(record, Row):
             characters += len(record.source) + len(record.target) + len(record.rejected or "")
-            characters += sum(len(turn.text) for turn in record.context)
+            if record.context:
+                characters += sum(len(turn.text) for turn in record.context)
         if count >= _BLOCK_ROWS or characters >= _BLOCK_CHARACTERS:
             return
 

@@ -12,7 +12,7 @@ import json
 import math
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
@@ -113,28 +113,42 @@ class Table:
         As `put_new`, INSERTS in a request: a PartiQL INSERT is refused where the key is taken, each for itself, and
         BatchWriteItem knows no conditions. No two of the items may have one key.
         """
+        parts = [items[first : first + INSERTS] for first in range(0, len(items), INSERTS)]
+        answers = self._answers([_insertion(self.name, item) for item in part] for part in parts)
         ours: list[bool] = []
-        for first in range(0, len(items), INSERTS):
-            ours += self._insert(items[first : first + INSERTS], proof)
+        for part, told in zip(parts, answers, strict=True):
+            ours += self._ours(part, self._taken(part, told), proof)
         return ours
 
-    def _insert(self, items: Sequence[Item], proof: str) -> list[bool]:
-        left = [(item, _insertion(self.name, item)) for item in items]
+    def _answers(self, batches: Iterable[list[Any]]) -> Iterator[list[Any]]:
+        """Of each batch of statements; several are under way at once where the client can do that."""
+        several = getattr(self.client, "execute_batches", None)
+        with aws.mapped("Writing items"):
+            if several:
+                yield from (reply["Responses"] for reply in several(batches))
+            else:
+                for batch in batches:
+                    yield self.client.batch_execute_statement(Statements=batch)["Responses"]
+
+    def _taken(self, items: Sequence[Item], answers: list[Any]) -> list[Item]:
+        """Those of the items whose keys were taken; what met other writers is put again until it is decided."""
         taken: list[Item] = []
         for pause_s in _PAUSES_S:
-            with aws.mapped(f"Writing {len(left)} items"):
-                statements = [statement for _, statement in left]
-                answers = self.client.batch_execute_statement(Statements=statements)["Responses"]
             codes = [_error_of(answer) for answer in answers]
-            taken += [item for (item, _), code in zip(left, codes, strict=True) if code == "DuplicateItem"]
-            left = [row for row, code in zip(left, codes, strict=True) if code in _AGAIN]
-            if not left:
-                return self._ours(items, taken, proof)
+            if not any(codes):
+                return taken
+            taken += [item for item, code in zip(items, codes, strict=True) if code == "DuplicateItem"]
+            items = [item for item, code in zip(items, codes, strict=True) if code in _AGAIN]
+            if not items:
+                return taken
             self.pause(random.uniform(0, pause_s))  # noqa: S311 - jitter, not a secret
-        raise Throttled(f"Writing {len(left)} items met other writers {len(_PAUSES_S)} times in a row.")
+            (answers,) = self._answers([[_insertion(self.name, item) for item in items]])
+        raise Throttled(f"Writing {len(items)} items met other writers {len(_PAUSES_S)} times in a row.")
 
     def _ours(self, items: Sequence[Item], taken: Sequence[Item], proof: str) -> list[bool]:
         """Also of those that were taken some are ours: written by a call whose reply was lost, or by an earlier try."""
+        if not taken:
+            return [True] * len(items)
         standing = self.get_all([(item["pk"], item["sk"]) for item in taken], (proof,))
         return [standing.get((item["pk"], item["sk"]), item).get(proof) == item[proof] for item in items]
 
@@ -492,9 +506,11 @@ def _typed(value: Any) -> dict[str, Any] | None:
         return {"M": encode(value)}
     if kind is list or kind is tuple:
         return {"L": [_typed(v) or {"NULL": True} for v in value]}
+    if isinstance(value, str):  # a member of an enum
+        return {"S": str(value)}
     if isinstance(value, Mapping):
         return {"M": encode(value)}
-    return cast("dict[str, Any]", _serialize(str(value) if isinstance(value, str) else value))
+    return cast("dict[str, Any]", _serialize(value))
 
 
 def _number(value: float) -> dict[str, Any] | None:

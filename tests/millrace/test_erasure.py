@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import combinations
+from typing import Any
 
 import pytest
 from millrace.browsing import Filters
+from millrace.corpus import _body
 from millrace.datapoints import Origin
 from millrace.datapolicy import DataPolicy, set_data_policy
 from millrace.erasure import PER_CALL, Erasure, Touched
@@ -68,6 +72,80 @@ def test_a_deletion_that_ends_after_the_text_was_added_again_leaves_it() -> None
     _erasure(world)._forget_body(ACME, audit)
 
     assert world.corpus.get(ACME, "dplong") == long
+
+
+class Turns:
+    """Lets the calls of two callers through in one given order; who has ended is passed over."""
+
+    def __init__(self, order: str) -> None:
+        self._left, self._ended, self._moved = list(order), set[str](), threading.Condition()
+
+    def take(self, who: str) -> None:
+        with self._moved:
+            assert self._moved.wait_for(lambda: self._next() in (who, ""), timeout=20)
+            if self._left:
+                self._left.pop(0)
+            self._moved.notify_all()
+
+    def end(self, who: str) -> None:
+        with self._moved:
+            self._ended.add(who)
+            self._moved.notify_all()
+
+    def _next(self) -> str:
+        while self._left and self._left[0] in self._ended:
+            self._left.pop(0)
+        return self._left[0] if self._left else ""
+
+
+class Taking:
+    """A client that does each call in its caller's turn."""
+
+    def __init__(self, inner: Any, turns: Turns, who: str) -> None:
+        self._inner, self._turns, self._who = inner, turns, who
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._inner, name)
+        if not callable(call) or name == "execute_batches":
+            return call
+
+        def in_turn(**arguments: Any) -> Any:
+            self._turns.take(self._who)
+            return call(**arguments)
+
+        return in_turn
+
+
+def _seen(world: World, turns: Turns, who: str) -> World:
+    return World(Taking(world.dynamo, turns, who), Taking(world.s3, turns, who))
+
+
+@pytest.mark.parametrize("way", ["add", "add_all"])
+def test_a_long_text_that_is_added_while_its_deletion_ends_has_its_body_in_whatever_order(way: str) -> None:
+    """The calls of both, in every order that they can have: five of who adds, five of who deletes."""
+    long = replace(pair(3), id="dplong", source="zanzibar " * 2_000)
+    for adding in combinations(range(10), 5):
+        world = World()
+        bring(world, [long])
+        _erasure(world).delete(ACME, "dplong", "somebody")
+        audit = world.table.get(ACME.pk(Kind.AUDIT, "dplong"), "deleted") or {}
+        world.store.put(audit["body_key"], _body(long))  # the deletion stopped before it took the object
+        turns = Turns("".join("a" if place in adding else "d" for place in range(10)))
+
+        def add(turns: Turns = turns, world: World = world) -> None:
+            corpus = _seen(world, turns, "a").corpus
+            corpus.add(ACME, long) if way == "add" else corpus.add_all(ACME, [long])
+            turns.end("a")
+
+        def forget(turns: Turns = turns, world: World = world, audit: dict[str, Any] = audit) -> None:
+            _erasure(_seen(world, turns, "d"))._forget_body(ACME, audit)
+            turns.end("d")
+
+        with ThreadPoolExecutor(2) as pool:
+            for done in [pool.submit(add), pool.submit(forget)]:
+                done.result()
+
+        assert world.corpus.get(ACME, "dplong") == long, adding
 
 
 def test_a_point_that_was_added_again_keeps_what_its_first_deletion_named() -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import socket
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +12,7 @@ from botocore import auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError, HTTPClientError
-from millrace.lean import Lean, signed
+from millrace.lean import IN_FLIGHT, Lean, signed
 from millrace.table import Table
 
 from tests.fakes import FakeDynamo, client_error
@@ -85,6 +87,66 @@ def test_what_passes_is_tried_again_and_what_does_not_is_said_as_boto3_says_it()
         with pytest.raises(ClientError, match="ValidationException"):
             _lean(stub).batch_execute_statement(Statements=[])
         assert stub.served == 1
+
+
+class Numbered(FakeDynamo):
+    """Answers with what it was asked for, and fails as it is told before that."""
+
+    def __init__(self, failing: set[int]) -> None:
+        super().__init__()
+        self.failing = failing
+
+    def batch_execute_statement(self, *, Statements: list[Any]) -> Any:
+        (number,) = Statements
+        if number in self.failing:
+            self.failing.remove(number)
+            raise client_error("ThrottlingException")
+        return {"Responses": [number]}
+
+
+def test_many_batches_are_answered_in_their_order_with_a_few_under_way_whichever_of_them_fails() -> None:
+    pauses: list[float] = []
+    with serving(Stub(Numbered({0, 7, 19}))) as stub:
+        lean, made = _lean(stub, pauses), list[int]()
+
+        def batches() -> Iterator[list[Any]]:
+            for number in range(20):
+                made.append(number)
+                yield [number]
+
+        answers = lean.execute_batches(batches())
+        assert next(answers) == {"Responses": [0]}
+        assert made == list(range(IN_FLIGHT))
+        assert [reply["Responses"] for reply in answers] == [[number] for number in range(1, 20)]
+        assert stub.served == 23 and len(pauses) == 3
+
+
+def test_kept_connections_that_were_closed_meanwhile_cost_nothing_but_new_ones() -> None:
+    pauses: list[float] = []
+    with serving(Stub(Numbered(set()))) as stub:
+        lean = _lean(stub, pauses)
+        assert len(list(lean.execute_batches([number] for number in range(20)))) == 20
+        kept = list(lean._wire._idle)
+        assert len(kept) == IN_FLIGHT
+        for connection in kept:
+            connection.shutdown(socket.SHUT_RDWR)
+
+        assert [reply["Responses"] for reply in lean.execute_batches([n] for n in range(20))] == [
+            [n] for n in range(20)
+        ]
+        assert not pauses
+
+
+def test_what_is_under_way_when_a_batch_is_refused_is_closed_and_not_kept() -> None:
+    class Refusing(FakeDynamo):
+        def batch_execute_statement(self, *, Statements: list[Any]) -> Any:
+            raise client_error("ValidationException")
+
+    with serving(Stub(Refusing())) as stub:
+        lean = _lean(stub)
+        with pytest.raises(ClientError, match="ValidationException"):
+            list(lean.execute_batches([number] for number in range(20)))
+        assert len(lean._wire._idle) == 1  # of the batch whose answer was read
 
 
 def test_nobody_there_is_said_after_three_tries() -> None:
