@@ -28,8 +28,8 @@ BASE = "python:3.11-slim-bookworm"
 OWN_BASE = "localhost/millrace-base:bookworm"
 PACKAGES = "python3,python3-pip,python3-venv,ca-certificates"
 PREFACE = (
-    "Builds {names} by {engine}. The first time all four take about 20 minutes on 2 cores, half of it llama.cpp, which "
-    "is compiled once for gguf and serve; what has not changed is not built again."
+    "Builds {names} by {engine}. The first time all four take about half an hour on 2 cores, much of it llama.cpp, "
+    "which is compiled once for gguf and serve; what has not changed is not built again."
 )
 LABEL = "millrace.made-of"
 """Context, base and torch of an image: where they are the same there is nothing to build."""
@@ -121,7 +121,7 @@ def _build(command: list[str], name: str, given: list[str], context: Path, made_
     arguments = [part for pair in given if f"ARG {pair.split('=')[0]}" in known for part in ("--build-arg", pair)]
     arguments += [
         "--label",
-        f"millrace.made-of={made_of}",
+        f"{LABEL}={made_of}",
         "--file",
         str(dockerfile),
         "--tag",

@@ -15,8 +15,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rapidfuzz.distance import Levenshtein
-
 from .clock import fresh_id, stamp
 from .corpus import Corpus
 from .datapoints import MAX_TEXT, DataPoint, Origin, check_unicode, content_id
@@ -93,6 +91,8 @@ def give(corpus: Corpus, tenant: Tenant, feedback: Feedback) -> Learned:
 
 
 def edit_cost(before: str, after: str) -> float:
+    from rapidfuzz.distance import Levenshtein  # 41 modules, which a cold start does without
+
     return round(Levenshtein.normalized_distance(before.split(), after.split()), 4)
 
 

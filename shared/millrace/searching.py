@@ -164,8 +164,8 @@ class Searching:
             "ids": ids,
         }
         said = [*state.said, *made.refused][-20:]
-        now = Asked(round=state.rounds, source=made.source, refused=made.refused, ids=ids)
-        asked = [*(one for one in state.asked if one.round < state.rounds), now]
+        this = Asked(round=state.rounds, source=made.source, refused=made.refused, ids=ids)
+        asked = [*(one for one in state.asked if one.round < state.rounds), this]
         values = {"failures": made.failures, "said": said, "asked": asked}
         self._save(tenant, job, state.model_copy(update=values))
         self.store.put_json(folder + PROPOSALS, told)

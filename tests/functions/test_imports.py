@@ -15,7 +15,7 @@ from tests.conftest import ENVIRONMENT
 ROOT = Path(__file__).parents[2]
 HEAVY = {"openai", "anthropic", "google.genai", "genai_prices", "httpx", "httpx2", "numpy", "torch", "duckdb", "moto"}
 CEILINGS = {
-    "functions.gateway.handler": 920,
+    "functions.gateway.handler": 900,
     "functions.authorize.handler": 650,
     "functions.rewrite.handler": 900,
     "functions.ingest.handler": 700,
