@@ -15,6 +15,8 @@ from __future__ import annotations
 import json
 import random
 import time
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -59,7 +61,7 @@ def search(job: Job) -> None:
     for round in range(settings.rounds):
         if reached or (deadline is not None and time.monotonic() > deadline):
             break
-        proposed = _proposed(harness, settings, round)
+        proposed = _novel(_proposed(harness, settings, round), settings, harness.history)
         if not proposed.specs:
             break  # nothing new fits the budget
         _plan_steps(harness, settings, len(proposed.specs), settings.rounds - round)
@@ -74,7 +76,7 @@ def trials(job: Job) -> None:
     settings = TrialsSettings.of(job.hyperparameters)
     harness = prepared(job, settings, settings.max_memory_mb)
     harness.history = earlier(job.channel("trials"))
-    proposed = _given(job, harness, settings)
+    proposed = _novel(_given(job, harness, settings), settings, harness.history)
     _plan_steps(harness, settings, len(proposed.specs), 1)
     reached = _try(harness, settings, proposed, settings.round, None) if proposed.specs else False
     mine = [tried for tried in harness.history if tried.round == settings.round]
@@ -125,14 +127,29 @@ def _proposed(harness: Harness, settings: SearchSettings, round: int) -> Propose
     return Proposed(harness.promising(made.specs, settings.population), made.source, 0, [], made.parents)
 
 
-def _try(harness: Harness, settings: Bounded, proposed: Proposed, round: int, deadline: float | None) -> bool:
-    number = harness.number
-    candidates = []
+def _novel(proposed: Proposed, settings: Bounded, tried: Iterable[Tried]) -> Proposed:
+    """With no more epochs than the job allows; what that makes the same as one that was tried is left out."""
+    known = {one.id for one in tried}
+    specs, refused, parents = list[architecture.Spec](), list(proposed.refused), dict[str, str]()
     for spec in proposed.specs:
-        number += 1
-        parent = proposed.parents.get(architecture.digest(spec))
-        cut = spec.training.model_copy(update={"epochs": min(spec.training.epochs, settings.max_epochs)})
-        candidates.append(Candidate(number, spec.model_copy(update={"training": cut}), proposed.source, round, parent))
+        epochs = min(spec.training.epochs, settings.max_epochs)
+        cut = spec.model_copy(update={"training": spec.training.model_copy(update={"epochs": epochs})})
+        id = architecture.digest(cut)
+        if id in known:
+            refused.append(f"A proposal of {spec.training.epochs} epochs: cut to {epochs} it was tried already.")
+            continue
+        known.add(id)
+        specs.append(cut)
+        if parent := proposed.parents.get(architecture.digest(spec)):
+            parents[id] = parent
+    return replace(proposed, specs=specs, refused=refused, parents=parents)
+
+
+def _try(harness: Harness, settings: Bounded, proposed: Proposed, round: int, deadline: float | None) -> bool:
+    candidates = [
+        Candidate(number, spec, proposed.source, round, proposed.parents.get(architecture.digest(spec)))
+        for number, spec in enumerate(proposed.specs, harness.number + 1)
+    ]
     first = 0
     if settings.target_accuracy < 1 and round == 0:
         candidates, first = harness.by_odds(candidates), harness.scouts

@@ -142,6 +142,13 @@ def test_rounds_as_jobs_and_their_end_make_the_same_kind_of_result(small: Path, 
     again = json.loads((second.model / "results.json").read_text())
     assert again["refused"] == ["Proposal 1: it was tried already."] and len(again["tried"]) == len(results["tried"])
 
+    longer = SOUND | {"training": SOUND["training"] | {"epochs": 50}}
+    told_again = job(tmp_path / "cut", small, "cnn-trials", round=1, specs=[longer], rungs=[1.0], max_epochs=8)
+    run(put(told_again, "trials", first.model))
+    cut = json.loads((told_again.model / "results.json").read_text())
+    assert cut["refused"] == ["A proposal of 50 epochs: cut to 8 it was tried already."]
+    assert cut["tried"] == results["tried"]
+
     end = job(tmp_path / "three", small, "cnn-finish", finalists=1, seeds=1, baselines=False)
     put(end, "trials/one", first.model)
     put(end, "trials/two", second.model)
