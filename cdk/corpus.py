@@ -7,6 +7,7 @@ from typing import cast
 
 from aws_cdk import Duration, Stack, aws_dynamodb, aws_iam, aws_kms, aws_s3
 from constructs import Construct
+from millrace.artifacts import EXPIRES, KEPT_DAYS
 
 from .stage import Stage
 
@@ -105,7 +106,13 @@ class Corpus(Construct):
                     expiration=Duration.days(days) if days else None,
                     noncurrent_version_expiration=Duration.days(30),
                     abort_incomplete_multipart_upload_after=Duration.days(2),
-                )
+                ),
+                *(
+                    aws_s3.LifecycleRule(
+                        id=f"after{kept}days", tag_filters={EXPIRES: str(kept)}, expiration=Duration.days(kept)
+                    )
+                    for kept in (() if days else KEPT_DAYS)
+                ),
             ],
         )
 

@@ -35,7 +35,7 @@ WRITE_ITEMS = [
     "dynamodb:ConditionCheckItem",
 ]
 READ_OBJECTS = ["s3:GetObject", "s3:GetObjectVersion"]
-WRITE_OBJECTS = ["s3:PutObject", "s3:AbortMultipartUpload"]
+WRITE_OBJECTS = ["s3:PutObject", "s3:PutObjectTagging", "s3:AbortMultipartUpload"]
 USE_KEY = ["kms:Decrypt", "kms:GenerateDataKey"]
 BASE_PREFIX = "base/"
 """Base models, fetched once by `make base`."""

@@ -212,10 +212,13 @@ class FakeS3:
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str], list[tuple[str, bytes]]] = {}
         self.uploads: dict[str, dict[int, bytes]] = {}
+        self.tags: dict[str, str] = {}
+        """By key, as they were written."""
         self._lock = threading.Lock()
 
-    def put_object(self, *, Bucket: str, Key: str, Body: bytes, **_: Any) -> Raw:
+    def put_object(self, *, Bucket: str, Key: str, Body: bytes, Tagging: str = "", **_: Any) -> Raw:
         with self._lock:
+            self.tags[Key] = Tagging or self.tags.get(Key, "")
             versions = self.objects.setdefault((Bucket, Key), [])
             version = hashlib.sha256(f"{Bucket}{Key}{len(versions)}".encode()).hexdigest()[:16]
             versions.append((version, bytes(Body)))
@@ -237,8 +240,9 @@ class FakeS3:
             self.objects.pop((Bucket, Key), None)
         return {}
 
-    def create_multipart_upload(self, *, Bucket: str, Key: str, **_: Any) -> Raw:
+    def create_multipart_upload(self, *, Bucket: str, Key: str, Tagging: str = "", **_: Any) -> Raw:
         with self._lock:
+            self.tags[Key] = Tagging
             self.uploads[id := f"u{len(self.uploads)}"] = {}
         return {"UploadId": id}
 
@@ -265,6 +269,9 @@ class FakeS3:
 
 
 class _Body(io.BytesIO):
+    def iter_lines(self, size: int) -> Iterator[bytes]:
+        yield from self.read().splitlines()
+
     def iter_chunks(self, size: int) -> Iterator[bytes]:
         while chunk := self.read(size):
             yield chunk

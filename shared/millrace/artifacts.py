@@ -1,14 +1,15 @@
 """Bytes with hashes: the data bucket's objects. AWS: S3.
 
 SHA-256 is sent with every write (S3 checks it) and checked on every read of a content-addressed object.
+What is written to be kept for so many days bears a tag, by which a rule of the bucket removes it.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -25,6 +26,11 @@ READ_LIMIT_BYTES = 32 * 1024 * 1024
 
 
 PART_BYTES = 8 * 1024 * 1024
+EXPIRES = "expires-after-days"
+"""Tag of an object that the bucket removes."""
+KEPT_DAYS = (2, 30)
+"""Its values: of replies to repeat; of what somebody asked for and fetches."""
+_CHUNK = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -39,10 +45,19 @@ class Store:
 
     client: S3Client
     bucket: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """Arguments of every write."""
+
+    def keeping(self, days: int) -> Store:
+        """The same, for what goes after so many days, which are one of KEPT_DAYS."""
+        if days not in KEPT_DAYS:
+            raise ValueError(f"The bucket has no rule for {days} days.")
+        return replace(self, tags={"Tagging": f"{EXPIRES}={days}"})
 
     def put(self, key: str, body: bytes, content_type: str = "application/octet-stream") -> str:
         """Write one object; its SHA-256 in hex."""
         digest = hashlib.sha256(body)
+        tags: Any = self.tags
         with aws.mapped(f"Writing {key}"):
             self.client.put_object(
                 Bucket=self.bucket,
@@ -50,6 +65,7 @@ class Store:
                 Body=body,
                 ContentType=content_type,
                 ChecksumSHA256=base64.b64encode(digest.digest()).decode(),
+                **tags,
             )
         return digest.hexdigest()
 
@@ -68,6 +84,11 @@ class Store:
             return Written(self.put(key, bytes(held), content_type), size)
         upload.end(bytes(held))
         return Written(digest.hexdigest(), size)
+
+    def lines(self, key: str) -> Iterator[bytes]:
+        """Of one object of any length, one after another."""
+        with aws.mapped(f"Reading {key}"):
+            yield from self.client.get_object(Bucket=self.bucket, Key=key)["Body"].iter_lines(_CHUNK)
 
     def part(self, key: str, first: int, end: int) -> bytes:
         """Bytes `first` to before `end` of one object."""
@@ -136,7 +157,8 @@ class _Upload:
         self._store, self._key = store, key
         self._etags: list[str] = []
         with aws.mapped(f"Writing {key}"):
-            begun = store.client.create_multipart_upload(Bucket=store.bucket, Key=key, ContentType=content_type)
+            what: Any = {"Key": key, "ContentType": content_type, **store.tags}
+            begun = store.client.create_multipart_upload(Bucket=store.bucket, **what)
         self._id = begun["UploadId"]
 
     def add(self, body: bytes) -> None:

@@ -7,7 +7,7 @@ conclusion. `trained` is the count at which the last training began.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 INLINE_BYTES = 8 * 1024
 """A longer text lives in S3 under its data point's id, and is checked against its hash."""
+MAX_POINTS, AT_ONCE = 500_000, 20_000
+"""That are read for one snapshot at most, and while somebody waits for the answer: some seconds of work."""
 COUNTS = "counts"
 _WRITERS = 6
 _TRIES = 8
@@ -46,6 +48,10 @@ class Counts:
     @property
     def fresh(self) -> int:
         return self.usable - self.trained
+
+    @property
+    def standing(self) -> int:
+        return self.usable - self.removed
 
 
 @dataclass(frozen=True)
@@ -156,9 +162,9 @@ class Corpus:
 
         return Snapshots(self)
 
-    def snapshot(self, tenant: Tenant, created_at: str) -> Snapshot:
-        """Everything usable now. The same data points give the same snapshot, written once."""
-        return self.snapshots.take(tenant, created_at)
+    def snapshot(self, tenant: Tenant, created_at: str, **bounds: Any) -> Snapshot:
+        """Everything usable now, within the bounds of `Snapshots.take`. The same points give the same, written once."""
+        return self.snapshots.take(tenant, created_at, **bounds)
 
     def snapshot_of(self, tenant: Tenant, points: Sequence[DataPoint], created_at: str) -> Snapshot:
         """These data points, whatever else there is."""
@@ -195,9 +201,14 @@ class Corpus:
             item = item | dict(zip(_BODY, texts, strict=False))
         return DataPoint.from_item(item)
 
-    def read_all(self, items: Sequence[Item]) -> list[DataPoint | None]:
-        """In the order of the items; None for a point whose long text was deleted after its item was read."""
-        return [self._read_or_none(item) for item in items]
+    def read_all(self, items: Sequence[Item], pool: Executor | None = None) -> list[DataPoint | None]:
+        """In the order of the items; None for a point whose long text was deleted after its item was read.
+
+        With a pool long texts are fetched several at once.
+        """
+        if pool is None or not any("body_key" in item for item in items):
+            return [self._read_or_none(item) for item in items]
+        return list(pool.map(self._read_or_none, items))
 
     def _read_or_none(self, item: Item) -> DataPoint | None:
         try:

@@ -2,13 +2,15 @@
 
 An export is an item; its insertion on the table's stream starts the writing, which may run twice: the object's key is
 the export's id, so the second writing puts the same rows in the same place. GROUP rows and one part of the upload are
-in memory at a time. Cells of a CSV that a spreadsheet would take for a formula begin with an apostrophe.
+in memory at a time; item and file go after 30 days. Cells of a CSV that a spreadsheet would take for a formula begin
+with an apostrophe.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -16,7 +18,7 @@ from typing import Any, Literal
 import orjson
 
 from . import parquet
-from .artifacts import Store
+from .artifacts import KEPT_DAYS, Store
 from .browsing import Browser, Filters, Row
 from .clock import fresh_id, stamp
 from .datapoints import Origin, split_of
@@ -79,7 +81,7 @@ class Exports:
     def ask(self, tenant: Tenant, format: Format, shape: Shape, filters: Filters) -> Export:
         told = {name: value for name, value in asdict(filters).items() if value is not None}
         export = Export(fresh_id("ex"), "pending", format, shape, told, stamp())
-        item = asdict(export) | {"pk": tenant.pk(Kind.EXPORT, export.id), "sk": "body"}
+        item = asdict(export) | {"pk": tenant.pk(Kind.EXPORT, export.id), "sk": "body", "expires_at": _gone_at()}
         self.table.put_new(
             item | {"list_pk": tenant.pk(Kind.EXPORT), "list_sk": f"{export.created_at}#{export.id}", "op": export.id}
         )
@@ -107,7 +109,9 @@ class Exports:
         count = _Count()
         try:
             groups = count.through(self._groups(tenant, export))
-            written = self.store.write(_key(tenant, export), encode(export, groups), _TYPES[export.format])
+            written = self.store.keeping(KEPT_DAYS[-1]).write(
+                _key(tenant, export), encode(export, groups), _TYPES[export.format]
+            )
         except MillraceError as error:
             if error.status >= 500:
                 raise  # the stream brings it again
@@ -144,6 +148,10 @@ class _Count:
         for group in groups:
             self.rows += len(group)
             yield group
+
+
+def _gone_at() -> int:
+    return int(time.time()) + KEPT_DAYS[-1] * 86_400
 
 
 def _key(tenant: Tenant, export: Export) -> str:

@@ -9,16 +9,18 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from array import array
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from itertools import zip_longest
 from typing import Any
 
 BITS_PER_WORD = 12
 PROBES = 4
 MIN_KNOWN_SHARE = 0.8
 MAX_WORDS_IN_PROFILE = 20_000
+MAX_PAIRS_COMPARED = 50_000
+"""A snapshot is in the order of its ids, which are hashes: its beginning is a fair sample."""
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 
 
@@ -32,16 +34,17 @@ class Fit:
     """The same of what training did to words: which were taken out, and which were put in place of which."""
 
     @classmethod
-    def of(cls, sources: Iterable[str], targets: Iterable[str] = ()) -> Fit:
-        lengths: list[int] = []
+    def of(cls, pairs: Iterable[tuple[str, str | None]]) -> Fit:
+        """Of sources and what training made of them, where that is known. Eight bytes a pair are kept of it."""
+        counted = array("Q")
         vocabulary, swaps = set[str](), set[str]()
-        for source, target in zip_longest(sources, targets):
-            lengths.append(len(source.split()))
+        for source, target in pairs:
+            counted.append(len(source.split()))
             if len(vocabulary) < MAX_WORDS_IN_PROFILE:
                 vocabulary.update(_words(source))
-            if target is not None and len(swaps) < MAX_WORDS_IN_PROFILE:
+            if target is not None and len(swaps) < MAX_WORDS_IN_PROFILE and len(counted) <= MAX_PAIRS_COMPARED:
                 swaps.update(_swap(*pair) for change in _changes(source, target) for pair in change.pairs)
-        lengths.sort()
+        lengths = sorted(counted)
         longest = lengths[-(-(len(lengths) - 1) * 99 // 100)] if lengths else 0  # rounded up
         return cls(longest, _bloom(vocabulary), _bloom(swaps) if swaps else "")
 

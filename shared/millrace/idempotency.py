@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from .artifacts import Store
+from .artifacts import KEPT_DAYS, Store
 from .clock import fresh_id
 from .errors import Conflict, InvalidInput, MillraceError
 from .table import Item, Table, Write
@@ -83,7 +83,7 @@ class Idempotency:
         try:
             if len(reply.body) > INLINE_BYTES:
                 name = hashlib.sha256(reply.body).hexdigest()
-                self.store.put(claim.tenant.prefix("bodies", name), reply.body)
+                self.store.keeping(KEPT_DAYS[0]).put(claim.tenant.prefix("replies", name), reply.body)
                 values |= {"body_sha256": name}
             else:
                 values |= {"reply": reply.body}
@@ -115,7 +115,7 @@ class Idempotency:
     def _reply(self, item: Item) -> Reply:
         if "body_sha256" in item:
             tenant = Tenant(item["pk"].split("#", 1)[0])
-            body = self.store.get(tenant.prefix("bodies", item["body_sha256"]), item["body_sha256"])
+            body = self.store.get(tenant.prefix("replies", item["body_sha256"]), item["body_sha256"])
         else:
             body = bytes(item.get("reply", b""))
         return Reply(item["status"], body, item["headers"])

@@ -390,6 +390,11 @@ class Jobs:
         """Every job that is not settled: job_id, tenant, tier, created_at; `waiting` for its turn or not."""
         return self.table.query(system_pk(Kind.ACTIVE_JOB), limit=sys.maxsize)
 
+    def working_on(self, tenant: Tenant, dataset_id: str) -> list[str]:
+        """The tenant's jobs that train on a dataset of images, or wait to."""
+        found = [self.get(tenant, item["job_id"]) for item in self.active() if item["tenant"] == tenant.id]
+        return [job.id for job in found if job.dataset_id == dataset_id and not job.state.final]
+
     def owner(self, job_id: str) -> Tenant | None:
         """Whose job this is, also when it is over; None where it is nobody's."""
         if not 0 < len(job_id) <= MAX_ID or "#" in job_id:

@@ -14,6 +14,7 @@ import orjson
 from . import recovery
 from .admission import Admission, Limits
 from .artifacts import Store, verify
+from .clock import stamp
 from .contract import MANIFEST, STRATEGY, JobState, Manifest, ModelState
 from .corpus import Corpus
 from .errors import Conflict, Corrupt, Forbidden, InvalidInput, NotFound, TrainingFailed
@@ -25,7 +26,7 @@ from .registry import Registry
 from .settings import Steps
 from .strategies import Strategy, find, strategies
 from .tenants import Tenant
-from .training import BASE_PREFIX, SEARCH, channel_key, trained_on_images
+from .training import BASE_PREFIX, POLICY, SEARCH, channel_key, check_enough, trained_on_images
 
 REFUSED = "Refused"
 SPOT_WAIT_S = 2 * 3600
@@ -69,13 +70,29 @@ class Pipeline:
 
     def plan(self, tenant: Tenant, job_id: str, attempt: int) -> dict[str, Any]:
         """The model version, queued, and the three stages of this attempt."""
-        job = self.jobs.get(tenant, job_id)
+        job = self._with_pairs(tenant, self.jobs.get(tenant, job_id))
         lineage = {} if job.dataset_id else {"base": self.settings.base_model}
         model = self.registry.plan_version(tenant, job, lineage)
-        self.jobs.move(tenant, job_id, JobState.RUNNING, attempt, {"stage": "train"}, expect=_OPEN)
+        values = {"stage": "train", "snapshot_id": job.snapshot_id}
+        self.jobs.move(tenant, job_id, JobState.RUNNING, attempt, values, expect=_OPEN)
         if model.state is ModelState.QUEUED:
             self.registry.move(tenant, model.id, ModelState.TRAINING)
         return self.stages(tenant, replace(job, attempt=attempt)) | {"model": {"id": model.id}}
+
+    def _with_pairs(self, tenant: Tenant, job: Job) -> Job:
+        """The job with its snapshot, which is taken now where that was too much for the request that made the job.
+
+        Of the points that stood then: those that came later begin the next training, and this one is not theirs.
+        """
+        if job.dataset_id or job.snapshot_id:
+            return job
+        snapshot = self.corpus.snapshot(tenant, stamp(), until=job.created_at)
+        check_enough(snapshot.rows)
+        others = [id for id in self.corpus.snapshots.jobs(tenant, snapshot.id) if id != job.id]
+        if job.started_by == POLICY and others:
+            raise InvalidInput(f"Nothing new was there to train on: job {others[0]} trained on these very pairs.")
+        self.corpus.snapshots.link(tenant, snapshot.id, job.id)
+        return replace(job, snapshot_id=snapshot.id)
 
     def stages(self, tenant: Tenant, job: Job) -> dict[str, Any]:
         """What each container of one attempt is given; pure but for the names that settings hold."""
@@ -273,9 +290,8 @@ class Pipeline:
 
     def _fit(self, tenant: Tenant, job: Job) -> Fit:
         snapshot = self.corpus.load_snapshot(tenant, _snapshot_id(job))
-        lines = self.store.get(snapshot.keys["train"] + "data.jsonl").splitlines()
-        pairs = [orjson.loads(line) for line in lines]
-        return Fit.of([pair["source"] for pair in pairs], [pair["target"] for pair in pairs])
+        pairs = map(orjson.loads, self.store.lines(snapshot.keys["train"] + "data.jsonl"))
+        return Fit.of((pair["source"], pair["target"]) for pair in pairs)
 
 
 def search_key(tenant: Tenant, job: Job) -> str:

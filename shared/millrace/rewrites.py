@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from . import paragraphs
-from .artifacts import Store
+from .artifacts import KEPT_DAYS, Store
 from .clock import fresh_id, stamp
 from .contract import JobState, Tier
 from .errors import Conflict, InvalidInput, MillraceError, NotFound, TooLarge, Unavailable
@@ -32,7 +32,7 @@ LEASE_S = 120
 """Renewed after each stretch, which takes a minute at the most."""
 TRIES = 5
 """Of one message; when it comes once more its job is told to have failed."""
-KEPT_S = 30 * 86_400
+KEPT_S = KEPT_DAYS[-1] * 86_400
 """A job's item goes after 30 days."""
 INLINE_BYTES = 256_000
 """A larger result is told by its link alone."""
@@ -63,14 +63,18 @@ class Rewrites:
     store: Store
     queue: Queue
 
+    @property
+    def _kept(self) -> Store:
+        return self.store.keeping(KEPT_DAYS[-1])
+
     def submit(self, tenant: Tenant, order: Order, id: str | None = None) -> Item:
         """The job, pending. The same id and order again is the same job; Conflict for another order under that id."""
         check(order)
         id = id or fresh_id("rw")
         raw = orjson.dumps(asdict(order))
         digest = hashlib.sha256(raw).hexdigest()
-        key = tenant.prefix("bodies", digest)
-        self.store.put(key, raw, "application/json")
+        key = tenant.prefix("orders", digest)
+        self._kept.put(key, raw, "application/json")
         item = self.table.put_new(_new(tenant, id, order, key, digest))
         if item["order_sha256"] != digest:
             raise Conflict(f"Rewrite {id} is one of another text.")
@@ -136,12 +140,12 @@ class Rewrites:
             return [[Section(**section) for section in stretch] for stretch in self.store.get_json(key)]
         except NotFound:
             plan = planned([text for _, text in order.texts])
-            self.store.put(key, orjson.dumps([[asdict(section) for section in stretch] for stretch in plan]))
+            self._kept.put(key, orjson.dumps([[asdict(section) for section in stretch] for stretch in plan]))
             return plan
 
     def keep(self, tenant: Tenant, item: Item, number: int, answers: Sequence[Any], parts: int) -> Item:
         """A stretch's answers, then the progress that says so. Conflict where another took the job over."""
-        self.store.put(self._key(tenant, item["id"], f"{number:05}.json"), orjson.dumps(answers))
+        self._kept.put(self._key(tenant, item["id"], f"{number:05}.json"), orjson.dumps(answers))
         step = min(item["progress"]["step"] + parts, item["progress"]["steps"])
         done = item["progress"] | {"step": step}
         return self._note(item, {"done": number + 1, "progress": done, "lease_until": _lease()})
@@ -164,7 +168,7 @@ class Rewrites:
     def complete(self, tenant: Tenant, item: Item, result: dict[str, Any]) -> None:
         raw = orjson.dumps(result)
         key = self._key(tenant, item["id"], "result.json")
-        self.store.put(key, raw, "application/json")
+        self._kept.put(key, raw, "application/json")
         progress = item["progress"] | {"step": item["progress"]["steps"]}
         self._end(item, JobState.COMPLETED, {"result_key": key, "result_bytes": len(raw), "progress": progress})
 

@@ -5,7 +5,8 @@ before an accepted answer before a row, the later before the earlier); none whos
 splits are fixed by content, and a near duplicate of a test text is in no other split, one of a validation text not in
 training. The snapshot is named by its data points, so the same ones give the same snapshot, written once.
 
-Memory: about 600 bytes a point, whatever their texts are; these wait in a file. At most MAX_POINTS.
+Memory: about 600 bytes a point, whatever their texts are; these wait in a file. At most MAX_POINTS: minutes of work,
+so that no more than AT_ONCE are taken while somebody waits for the answer; the job's first step takes the others.
 A snapshot's `ids.txt` has its points sorted, each on LINE bytes: a few reads of a range tell whether one is in it.
 """
 
@@ -23,20 +24,22 @@ from typing import IO, TYPE_CHECKING, Any
 
 import orjson
 
+from .corpus import MAX_POINTS
 from .datapoints import SPLITS, DataPoint, Origin, Split, split_of
 from .datapolicy import DataPolicy, data_policy
 from .errors import NotFound, TooLarge
 from .indexing import Index
 from .quality import assess
 from .similar import Clusters
-from .table import MAX_PAGE, Table
+from .table import MAX_PAGE, Item, Table
 from .tenants import Kind, Tenant
 
 if TYPE_CHECKING:
     from .artifacts import Store
     from .corpus import Corpus
 
-MAX_POINTS = 500_000
+_BESIDE = 10
+"""Answers that nobody corrected train nothing; so many are passed over for each point that may be read."""
 LINE = 29
 """Bytes of one id and its newline in ids.txt."""
 _RANK = {Origin.EDIT: 3, Origin.ACCEPTED: 2, Origin.NEGATIVE: 0}
@@ -89,12 +92,12 @@ class Snapshots:
     def store(self) -> Store:
         return self.corpus.store
 
-    def take(self, tenant: Tenant, created_at: str, most: int = MAX_POINTS) -> Snapshot:
-        """Everything usable now. TooLarge where more than `most` points would have to be read."""
+    def take(self, tenant: Tenant, created_at: str, most: int = MAX_POINTS, until: str | None = None) -> Snapshot:
+        """Everything usable now, or of it what was there at `until`. TooLarge where that is more than `most` points."""
         policy = data_policy(self.table, tenant)
         with tempfile.TemporaryFile() as lines:
             left_out: Counter[str] = Counter()
-            selection = self._select(policy, lines, left_out, self._read(tenant, most, left_out))
+            selection = self._select(policy, lines, left_out, self._read(tenant, most, until, left_out))
             return self._write(tenant, policy, selection, lines, created_at)
 
     def take_of(self, tenant: Tenant, points: Sequence[DataPoint], created_at: str) -> Snapshot:
@@ -144,12 +147,8 @@ class Snapshots:
         return False
 
     def _taken_since(self, tenant: Tenant, since: str) -> Iterator[dict[str, Any]]:
-        cursor = None
-        while True:
-            items, cursor = self.table.page(tenant.pk(Kind.SNAPSHOT), MAX_PAGE, cursor, between=(since or "0", "9"))
+        for items in self.table.pages(tenant.pk(Kind.SNAPSHOT), between=(since or "0", "9")):
             yield from items
-            if cursor is None:
-                return
 
     @staticmethod
     def _select(
@@ -178,23 +177,28 @@ class Snapshots:
         selection.points = kept
         return selection
 
-    def _read(self, tenant: Tenant, most: int, left_out: Counter[str]) -> Iterator[tuple[DataPoint, float]]:
+    def _read(
+        self, tenant: Tenant, most: int, until: str | None, left_out: Counter[str]
+    ) -> Iterator[tuple[DataPoint, float]]:
         """Every point that may train, with its quality; what had not been assessed is, on the way."""
-        index, cursor, read = Index(self.table), None, 0
-        while True:
-            items, cursor = self.table.page(tenant.pk(Kind.DATA_POINT), MAX_PAGE, cursor)
-            points = [point for point in self.corpus.read_all(items) if point]
-            read += len(items)
-            if read > most:
-                raise TooLarge(f"There are more than {most:,} data points; no more are read for one snapshot.")
-            usable = [point for point in points if point.origin.trains]
-            left_out["answers"] += len(points) - len(usable)
-            known = index.assessed(tenant, [point.id for point in usable])
-            for point in usable:
-                told = known.get(point.id)
-                yield point, told.quality if told else assess(point.source, point.target).score
-            if cursor is None:
-                return
+        between, looked, read = ("0", f"{until}$") if until else None, 0, 0  # "$" comes after "#", which ends the time
+        with ThreadPoolExecutor(_READERS) as pool:
+            for items in self.table.pages(tenant.pk(Kind.DATA_POINT), between):
+                usable = [item for item in items if Origin(item["origin"]).trains]
+                left_out["answers"] += len(items) - len(usable)
+                looked, read = looked + len(items), read + len(usable)
+                if read > most or looked > _BESIDE * most:
+                    raise TooLarge(f"There are more than {most:,} data points; no more are read for one snapshot.")
+                for at in range(0, len(usable), MAX_PAGE):
+                    yield from self._rated(tenant, usable[at : at + MAX_PAGE], pool)
+
+    def _rated(self, tenant: Tenant, items: list[Item], pool: ThreadPoolExecutor) -> Iterator[tuple[DataPoint, float]]:
+        found = pool.submit(Index(self.table).assessed, tenant, [item["id"] for item in items])
+        points = self.corpus.read_all(items, pool)
+        known = found.result()
+        for point in filter(None, points):
+            told = known.get(point.id)
+            yield point, told.quality if told else assess(point.source, point.target).score
 
     def _write(
         self, tenant: Tenant, policy: DataPolicy, selection: Selection, lines: IO[bytes], created_at: str

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 Item = dict[str, Any]
 INDEX = "by_time"
 MAX_PAGE = 100
+_WHOLE_PAGE = 1_000
 MAX_LOOKED = 1000
 """Items that one page of a filtered list looks at."""
 _PAUSES_S = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
@@ -269,6 +270,7 @@ class Table:
 
         A page of wanted items looks at up to MAX_LOOKED items and may be short, even empty, with a cursor.
         """
+        limit = max(1, min(limit, MAX_PAGE))
         if not wanted:
             return self._one_page(list_pk, limit, cursor, between)
         found: list[Item] = []
@@ -308,7 +310,7 @@ class Table:
                 KeyConditionExpression="list_pk = :pk" + (" AND list_sk BETWEEN :first AND :last" if between else ""),
                 ExpressionAttributeValues=encode({":pk": list_pk, **ends}),
                 ScanIndexForward=False,
-                Limit=max(1, min(limit, MAX_PAGE)),
+                Limit=limit,
                 **start,
             )
 
@@ -335,11 +337,16 @@ class Table:
 
     def all(self, list_pk: str) -> list[Item]:
         """A whole list, newest first. For snapshots and tools, never for a request."""
-        items, cursor = self.page(list_pk, MAX_PAGE)
-        while cursor:
-            more, cursor = self.page(list_pk, MAX_PAGE, cursor)
-            items += more
-        return items
+        return [item for page in self.pages(list_pk) for item in page]
+
+    def pages(self, list_pk: str, between: tuple[str, str] | None = None) -> Iterator[list[Item]]:
+        """The same as it comes: what one call gives, up to 1 MB and _WHOLE_PAGE items."""
+        cursor = None
+        while True:
+            items, cursor = self._one_page(list_pk, _WHOLE_PAGE, cursor, between)
+            yield items
+            if cursor is None:
+                return
 
     def _part(self, write: Write, op: str) -> dict[str, Any]:
         if write.kind == "update":

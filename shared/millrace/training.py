@@ -5,6 +5,7 @@ Anything here may be asked twice: a job is named by who asked, or by the snapsho
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -13,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from .admission import Admission, Limits, check_priority
 from .clock import now, stamp
 from .contract import JobState
-from .corpus import Corpus
+from .corpus import AT_ONCE, MAX_POINTS, Corpus, Counts
 from .datapoints import Split
 from .datasets.dataset import folder
-from .errors import Conflict, Forbidden, InvalidInput, NotFound, Unavailable
+from .errors import Conflict, Forbidden, InvalidInput, NotFound, TooLarge, Unavailable
 from .forecast import Forecast, forecast, within
 from .jobs import Job, Jobs
 from .models import check_name
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from .snapshots import Snapshot
 
 DEFAULT_MODEL_NAME = "humanizer"
+POLICY = "policy"
+"""Who started a training that nobody asked for."""
 AUTO = "auto"
 """As a strategy: the data decide."""
 SEARCH = "cnn-search"
@@ -83,9 +86,9 @@ class Training:
         except NotFound:
             pass
         counts = self.corpus.counts(tenant)
-        snapshot = self._snapshot(tenant, asked)
-        all_pairs = snapshot is not None and asked.snapshot_id is None
-        job, claims = self._planned(tenant, job_id, asked, snapshot)
+        snapshot = self._snapshot(tenant, asked, counts)
+        all_pairs = asked.dataset_id is None and asked.snapshot_id is None
+        job, claims = self._planned(tenant, job_id, asked, snapshot, counts)
         if not self.jobs.create(tenant, job, [*claims, *([self.corpus.claiming(tenant, counts)] if all_pairs else [])]):
             try:
                 return self.jobs.get(tenant, job_id)
@@ -102,12 +105,13 @@ class Training:
         counts = self.corpus.counts(tenant)
         if threshold <= 0 or counts.fresh < threshold:
             return None
-        snapshot = self.corpus.snapshot(tenant, stamp())
-        if snapshot.rows["train"] < MIN_TRAIN_PAIRS or not snapshot.rows["test"]:
+        snapshot = self._taken(tenant, counts)
+        if snapshot and (snapshot.rows["train"] < MIN_TRAIN_PAIRS or not snapshot.rows["test"]):
             return None
-        asked = self._settled(Wanted(strategy=strategy, started_by="policy"))
+        asked = self._settled(Wanted(strategy=strategy, started_by=POLICY))
+        job_id = "j" + (snapshot.id.removeprefix("sn") if snapshot else _named(tenant, counts))
         try:
-            job, claims = self._planned(tenant, "j" + snapshot.id.removeprefix("sn"), asked, snapshot)
+            job, claims = self._planned(tenant, job_id, asked, snapshot, counts)
         except Forbidden:
             return None
         if not self.jobs.create(tenant, job, [*claims, self.corpus.claiming(tenant, counts)]):
@@ -118,11 +122,17 @@ class Training:
     def forecast(self, tenant: Tenant, **wanted: Any) -> dict[str, Any]:
         """What the training would cost and whether it may begin; nothing is begun or held."""
         asked = self._settled(Wanted(**wanted))
-        told, limit_s = self._costed(asked, self._rows(self._snapshot(tenant, asked)))
+        counts = self.corpus.counts(tenant)
+        told, limit_s = self._costed(asked, _rows(asked, self._snapshot(tenant, asked, counts), counts))
         at = now()
         self._hold(tenant, "forecast", told, limit_s, at)
         committed = TrainingBudget(self.jobs.table).committed_usd(tenant, at)
         return told.to_dict() | {"month_committed_usd": committed, "month_limit_usd": MONTHLY_USD[tenant.tier]}
+
+    def check_unused(self, tenant: Tenant, dataset_id: str) -> None:
+        """Conflict while a training reads the dataset's images or waits for its turn to."""
+        for job_id in self.jobs.working_on(tenant, dataset_id):
+            raise Conflict(f"Training job {job_id} trains on this dataset; cancel it or wait for its end, then delete.")
 
     def cancel(self, tenant: Tenant, job_id: str) -> Job:
         """End a job now, and give its place to who waits."""
@@ -146,8 +156,8 @@ class Training:
             raise InvalidInput(f"{strategy.name} trains on {wants}.")
         return asked
 
-    def _snapshot(self, tenant: Tenant, asked: Wanted) -> Snapshot | None:
-        """None for a training on images, which InvalidInput keeps until they are ready."""
+    def _snapshot(self, tenant: Tenant, asked: Wanted, counts: Counts) -> Snapshot | None:
+        """None for a training on images, which InvalidInput keeps until they are ready, and as `_taken`."""
         if asked.dataset_id is not None:
             if not self.corpus.store.exists(channel_key(tenant, asked.dataset_id) + DATASET_FILE):
                 where = f"GET /api/datasets/{asked.dataset_id} says why"
@@ -155,9 +165,19 @@ class Training:
             self._check_backbone(tenant, asked)
             return None
         given = asked.snapshot_id
-        snapshot = self.corpus.load_snapshot(tenant, given) if given else self.corpus.snapshot(tenant, stamp())
-        _enough(snapshot.rows)
+        snapshot = self.corpus.load_snapshot(tenant, given) if given else self._taken(tenant, counts)
+        if snapshot is not None:
+            check_enough(snapshot.rows)
         return snapshot
+
+    def _taken(self, tenant: Tenant, counts: Counts) -> Snapshot | None:
+        """Everything usable now; None where that is too much to wait for, and the job's first step takes it."""
+        if counts.standing > AT_ONCE:
+            return None
+        try:
+            return self.corpus.snapshot(tenant, stamp(), most=AT_ONCE)
+        except TooLarge:
+            return None
 
     def _check_backbone(self, tenant: Tenant, asked: Wanted) -> None:
         """A version that cannot be one is refused before a job is made."""
@@ -169,10 +189,6 @@ class Training:
             trained_on_images(Registry(self.jobs.table), tenant, wanted)
         else:
             check_name(wanted)
-
-    @staticmethod
-    def _rows(snapshot: Snapshot | None) -> int:
-        return snapshot.rows["train"] if snapshot else 0
 
     def _costed(self, asked: Wanted, rows: int) -> tuple[Forecast, int | None]:
         """The forecast, and how long each container may run so that the job's own cap holds."""
@@ -187,12 +203,12 @@ class Training:
         return [TrainingBudget(self.jobs.table).hold(tenant, job_id, amount, at)] if amount else []
 
     def _planned(
-        self, tenant: Tenant, job_id: str, asked: Wanted, snapshot: Snapshot | None
+        self, tenant: Tenant, job_id: str, asked: Wanted, snapshot: Snapshot | None, counts: Counts
     ) -> tuple[Job, list[Write]]:
         """The job as it is first written, and its hold on the month's money."""
         if snapshot is not None:
             self.corpus.snapshots.link(tenant, snapshot.id, job_id)
-        told, limit_s = self._costed(asked, self._rows(snapshot))
+        told, limit_s = self._costed(asked, _rows(asked, snapshot, counts))
         at = now()
         limits = [limit for limit in (limit_s, asked.max_runtime_s) if limit is not None]
         job = Job(
@@ -223,7 +239,20 @@ class Training:
             return  # the job stands, and the sweeper starts it
 
 
-def _enough(rows: Mapping[Split, int]) -> None:
+def _named(tenant: Tenant, counts: Counts) -> str:
+    """What policy's training on all up to this count is called, whoever begins it."""
+    return hashlib.sha256(f"{tenant.id}#{counts.usable}".encode()).hexdigest()[:20]
+
+
+def _rows(asked: Wanted, snapshot: Snapshot | None, counts: Counts) -> int:
+    """Pairs in the training split, for the forecast; as many as there may be where no snapshot is taken yet."""
+    if asked.dataset_id is not None:
+        return 0
+    return snapshot.rows["train"] if snapshot else min(counts.standing, MAX_POINTS) * 8 // 10
+
+
+def check_enough(rows: Mapping[Split, int]) -> None:
+    """InvalidInput for a snapshot that trains nothing worth its name."""
     if rows["train"] < MIN_TRAIN_PAIRS or not rows["test"]:
         raise InvalidInput(
             f"A training needs at least {MIN_TRAIN_PAIRS} usable pairs in the training split (about 80 % of all) and "

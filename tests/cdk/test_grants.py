@@ -40,6 +40,7 @@ NAMED_OTHERWISE = {
 IMPLIED = {
     "s3:GetObjectVersion": "get_object with a VersionId",
     "s3:AbortMultipartUpload": "what an interrupted upload leaves",
+    "s3:PutObjectTagging": "what expires bears a tag",
     "s3:ListBucket": "a missing object is told as missing",
     "kms:Decrypt": "everything is encrypted",
     "kms:GenerateDataKey": "everything is encrypted",

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from millrace import rewrites, settings
+from millrace.artifacts import EXPIRES, KEPT_DAYS
 from millrace.contract import ARCHIVE, DROP_PREFIX
 from millrace.rewriting import SLICE_S
 
@@ -182,6 +183,16 @@ def test_buckets_are_versioned_encrypted_private_and_speak_tls_only(stack: Assem
         assert properties["BucketEncryption"] and properties["LifecycleConfiguration"]
         assert all(properties["PublicAccessBlockConfiguration"].values())
         assert any(s["Condition"] == {"Bool": {"aws:SecureTransport": "false"}} for s in denied)
+
+
+def test_what_bears_a_tag_of_so_many_days_is_removed_then(stack: Assembly) -> None:
+    (data,) = [b for name, b in stack.of_type("AWS::S3::Bucket").items() if name.startswith("CorpusData")]
+    told = {
+        (tag["Key"], tag["Value"]): rule["ExpirationInDays"]
+        for rule in data["Properties"]["LifecycleConfiguration"]["Rules"]
+        for tag in rule.get("TagFilters", [])
+    }
+    assert told == {(EXPIRES, str(days)): days for days in KEPT_DAYS}
 
 
 def test_there_is_one_table_with_the_key_grammar(stack: Assembly) -> None:

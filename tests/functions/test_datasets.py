@@ -9,7 +9,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from millrace import aws
+from millrace.clock import stamp
+from millrace.contract import JobState, Tier
+from millrace.jobs import Job
+from millrace.tenants import Tenant
 
+from functions import parts
 from tests.functions.conftest import CONTEXT, Api, http_event
 from tests.millrace.datasets.archives import picture, zipped
 
@@ -146,6 +151,21 @@ def test_deleting_leaves_no_object_no_version_and_no_item(api: Api, ready: dict[
     assert "Versions" not in left and "DeleteMarkers" not in left
     items = aws.dynamodb().scan(TableName="millrace-test")["Items"]
     assert not [item for item in items if "dataset" in item["pk"]["S"]]
+
+
+def test_a_dataset_that_is_trained_on_is_kept_until_the_training_is_over(api: Api, ready: dict[str, Any]) -> None:
+    from functions.gateway.shapes import settings
+
+    path, acme = f"/api/datasets/{ready['id']}", Tenant("acme", Tier.ENTERPRISE)
+    job = Job("j1", JobState.PENDING, "cnn-native", 1, "net", stamp(), "person", dataset_id=ready["id"])
+    parts.jobs(settings).create(acme, job)
+
+    refused = api("DELETE", path)
+
+    assert refused.status == 409 and "Training job j1 trains on this dataset" in refused.body["detail"]
+    assert api("GET", path).body["state"] == "ready"
+    api("DELETE", "/api/training-jobs/j1")
+    assert api("DELETE", path).status == 204
 
 
 def test_lists_are_filtered_by_domain_readiness_and_words(api: Api, ready: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from botocore.exceptions import EndpointConnectionError, ParamValidationError
 from hypothesis import given
 from hypothesis import strategies as st
 from millrace import aws
-from millrace.artifacts import READ_LIMIT_BYTES, Store, key_of
+from millrace.artifacts import PART_BYTES, READ_LIMIT_BYTES, Store, key_of
 from millrace.errors import Corrupt, MillraceError, NotFound, Throttled, TooLarge, Unavailable
 
 from tests.fakes import FAULTS, FakeS3, Faulty, Plan, client_error
@@ -35,6 +35,28 @@ def test_what_is_missing_or_too_large_says_so() -> None:
     with pytest.raises(TooLarge, match="a has 11 bytes; at most 10"):
         store.get("a", limit_bytes=10)
     assert READ_LIMIT_BYTES > 10
+
+
+def test_the_lines_of_an_object_are_read_however_long_it_is() -> None:
+    """C9: a training split is longer than what is read whole."""
+    store, lines = Store(FakeS3(), "data"), [b"x" * 2**20] * 40 + [b"last"]  # type: ignore[arg-type]
+    store.write("a", (line + b"\n" for line in lines))
+
+    assert list(store.lines("a")) == lines and store.size("a") > READ_LIMIT_BYTES
+    with pytest.raises(TooLarge):
+        store.get("a")
+
+
+def test_what_is_kept_for_some_days_bears_the_tag_that_removes_it() -> None:
+    s3 = FakeS3()
+    store = Store(s3, "data")  # type: ignore[arg-type]
+    store.keeping(2).put("a", b"x")
+    store.keeping(30).write("b", [b"x" * PART_BYTES, b"y"])
+    store.put("c", b"x")
+
+    assert s3.tags == {"a": "expires-after-days=2", "b": "expires-after-days=30", "c": ""}
+    with pytest.raises(ValueError, match="no rule for 3 days"):
+        store.keeping(3)
 
 
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault != "twice"])

@@ -10,7 +10,9 @@ from millrace.tenants import Kind, Tenant, system_pk
 from tests.fakes import World
 
 ACME, OTHER = Tenant("acme"), Tenant("other")
-MINE = Entry("humanizer@1", "own", endpoint="e", instruction="Rewrite:", fit=vars(Fit.of(["a b"])), metrics={"x": 0.5})
+MINE = Entry(
+    "humanizer@1", "own", endpoint="e", instruction="Rewrite:", fit=vars(Fit.of([("a b", None)])), metrics={"x": 0.5}
+)
 
 
 def test_a_tenant_has_its_own_models_everybodys_and_the_rules_last() -> None:

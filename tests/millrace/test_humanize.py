@@ -343,7 +343,7 @@ def test_a_paragraph_that_does_not_verify_escalates_alone() -> None:
 
 def test_a_small_model_of_our_own_answers_the_paragraphs_that_it_was_trained_for() -> None:
     stage = Stage({})
-    fit = vars(Fit.of([paragraph(n) for n in range(1, 9) if n != 2]))
+    fit = vars(Fit.of((paragraph(n), None) for n in range(1, 9) if n != 2))
     Catalogue(stage.world.table).publish(ACME, Entry("small@1", "own", fit=fit))
     stage.says["small@1"] = _plainly
     odd = "Quarterly amortization schedules presuppose actuarial equivalence under stochastic discounting regimes, " * 3

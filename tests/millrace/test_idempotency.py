@@ -36,6 +36,7 @@ def test_a_reply_is_kept_and_told_again(size: int) -> None:
     stage.once().finish(stage.claim(), reply)
 
     assert stage.once().begin(ACME, "k", "f") == reply
+    assert set(stage.world.s3.tags.values()) <= {"expires-after-days=2"}
     stage.now += KEPT_S + 1
     assert isinstance(stage.once().begin(ACME, "k", "another"), Claim)
 

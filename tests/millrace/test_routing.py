@@ -11,7 +11,7 @@ from millrace.errors import Forbidden, NotFound, ProviderRefused
 from millrace.fit import Fit
 from millrace.routing import AUTO, choose
 
-FITTING = vars(Fit.of(["we use servers in berlin"]))
+FITTING = vars(Fit.of([("we use servers in berlin", None)]))
 ENTRIES = st.lists(
     st.builds(
         Entry,

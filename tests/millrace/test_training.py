@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
+import orjson
 import pytest
+from millrace import training
 from millrace.clock import stamp
 from millrace.contract import JobState, ModelState, Tier
 from millrace.datapoints import DataPoint, Origin, content_id
+from millrace.datapolicy import DataPolicy, set_data_policy
 from millrace.errors import Conflict, InvalidInput, Unavailable
 from millrace.jobs import Job
 from millrace.strategies import MIN_TRAIN_PAIRS
@@ -13,6 +17,7 @@ from millrace.tenants import Tenant
 from millrace.training import DATASET_FILE, channel_key
 
 from tests.fakes import FAULTS, Crash, Fault, Plan, World
+from tests.millrace.test_recovery import _pipeline
 
 ACME = Tenant("acme", Tier.ENTERPRISE)
 
@@ -130,6 +135,89 @@ def test_whatever_call_fails_a_due_training_begins_once(number: int, fault: Faul
 
     assert len(world.states.started) == 1 == len(world.jobs.active())
     assert world.corpus.counts(ACME).fresh == 0
+
+
+def _many(world: World, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """More pairs than are read while a request waits; and the pipeline that takes them afterwards."""
+    monkeypatch.setattr(training, "AT_ONCE", 50)
+    _collected(world, 0, 80)
+    return _pipeline(world)
+
+
+def test_pairs_that_are_too_many_for_a_request_are_the_first_step_of_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    pipeline = _many(world, monkeypatch)
+
+    job = world.training.begin(ACME, "j1")
+    late = DataPoint("dplate", Origin.DROP, "Late text", "Text", "9", "dr#late")
+    world.corpus.add(ACME, late)
+    assert job.snapshot_id is None and job.state is JobState.QUEUED and world.corpus.counts(ACME).fresh == 0
+    planned = [pipeline.plan(ACME, "j1", 1) for _ in range(2)]
+
+    assert planned[0] == planned[1], "a step may run twice"
+    snapshot = world.corpus.load_snapshot(ACME, world.jobs.get(ACME, "j1").snapshot_id or "")
+    assert sum(snapshot.rows.values()) == 80 and not world.corpus.snapshots.holds(ACME, snapshot.id, late.id)
+    assert world.corpus.snapshots.jobs(ACME, snapshot.id) == ["j1"]
+    model = world.registry.get(ACME, planned[0]["model"]["id"])
+    assert model.lineage["snapshot_id"] == snapshot.id
+    assert planned[0]["train"]["channels"][0]["DataSource"]["S3DataSource"]["S3Uri"].endswith(snapshot.keys["train"])
+
+
+def test_policy_begins_one_job_on_many_pairs_and_none_twice_on_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    pipeline = _many(world, monkeypatch)
+    with ThreadPoolExecutor(4) as pool:
+        (job,) = {job.id: job for _ in range(8) if (job := pool.submit(_due, world).result())}.values()
+    pipeline.plan(ACME, job.id, 1)
+    world.table.transact([world.corpus.counting(ACME, 70)], op="counted, and then deleted")
+    second = _due(world)
+
+    assert second and second.id != job.id
+    with pytest.raises(InvalidInput, match=f"job {job.id} trained on these very pairs"):
+        pipeline.plan(ACME, second.id, 1)
+
+
+def test_too_few_of_many_pairs_fail_the_job_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    pipeline = _many(world, monkeypatch)
+    set_data_policy(world.table, ACME, DataPolicy(min_quality=1.0))
+    world.training.begin(ACME, "j1")
+
+    with pytest.raises(InvalidInput, match=r"at least 40 usable pairs .* Drop more pairs\.") as raised:
+        pipeline.plan(ACME, "j1", 1)
+    caught = {"Error": "InvalidInput", "Cause": orjson.dumps({"errorMessage": str(raised.value)}).decode()}
+    ended = pipeline.conclude(ACME, "j1", 1, "failed", caught)
+
+    assert ended.state is JobState.FAILED and ended.error == str(raised.value)
+
+
+def test_what_many_pairs_would_cost_is_told_without_reading_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    _many(world, monkeypatch)
+    read = Plan()
+
+    told = world.through(read).training.forecast(ACME)
+
+    assert told["at_most_usd"] >= 0 and "batch_get_item" not in read.seen
+    monkeypatch.setattr(training, "AT_ONCE", 100)
+    assert told.keys() == world.training.forecast(ACME).keys()
+
+
+def _due(world: World) -> Job | None:
+    return world.training.begin_if_due(ACME, 60)
+
+
+def test_a_dataset_that_a_training_reads_is_not_free_to_go() -> None:
+    world = World()
+    world.store.put_json(channel_key(ACME, "d1") + DATASET_FILE, {"classes": ["a", "b"], "samples": 90})
+    world.training.begin(ACME, "j1", strategy="cnn-native", dataset_id="d1")
+
+    with pytest.raises(Conflict, match="Training job j1 trains on this dataset; cancel it or wait for its end"):
+        world.training.check_unused(ACME, "d1")
+    world.training.check_unused(ACME, "d2")
+    world.training.check_unused(Tenant("other"), "d1")
+    world.training.cancel(ACME, "j1")
+    world.training.check_unused(ACME, "d1")
 
 
 def test_a_backbone_whose_training_came_to_no_end_is_refused_before_a_job_is_made() -> None:

@@ -208,6 +208,7 @@ def rename(id: str, request: NewName, caller: Editor) -> Dataset:
 
 @router.delete("/api/datasets/{id}", status_code=204, summary="Delete a dataset with every object of it")
 def delete(id: str, caller: Editor) -> None:
+    parts.training(settings).check_unused(caller, id)
     parts.datasets(settings).delete(caller, id)
 
 

@@ -334,7 +334,7 @@ def stats(caller: Caller) -> Stats:
         }
 
     return Stats(
-        usable=counts.usable - counts.removed,
+        usable=counts.standing,
         trained=counts.trained,
         deleted=counts.removed,
         all=Group(**means(figures.get("all", {}))),
