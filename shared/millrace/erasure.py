@@ -87,13 +87,15 @@ class Erasure:
             self._forget_assessment(tenant, id)
             self._forget_body(tenant, audit)
             return Touched.told(audit)
-        touched = self.touched(tenant, point).and_also(Touched.told(audit or {}))
+        since = min(point.created_at, (audit or {}).get("since", point.created_at))
+        touched = self.touched(tenant, point, since).and_also(Touched.told(audit or {}))
         Index(self.corpus.table).drop_words(tenant, point)
-        self._forget(tenant, point, touched, who)
+        self._forget(tenant, point, touched, {"who": who, "since": since})
         return touched
 
-    def touched(self, tenant: Tenant, point: DataPoint) -> Touched:
-        snapshots = self.corpus.snapshots.holding(tenant, point.id, point.created_at)
+    def touched(self, tenant: Tenant, point: DataPoint, since: str) -> Touched:
+        """By snapshots taken at or after `since`: when the point first came to be, by its own time or its audit's."""
+        snapshots = self.corpus.snapshots.holding(tenant, point.id, since)
         jobs = sorted({job for id in snapshots for job in self.corpus.snapshots.jobs(tenant, id)})
         models = [model for job in jobs if (model := self._model(tenant, job))]
         return Touched(sorted(snapshots), jobs, sorted(models), self._related(tenant, point))
@@ -110,17 +112,17 @@ class Erasure:
         except NotFound:
             return None  # a training that was asked for and never came to be
 
-    def _forget(self, tenant: Tenant, point: DataPoint, touched: Touched, who: str) -> None:
+    def _forget(self, tenant: Tenant, point: DataPoint, touched: Touched, told: Item) -> None:
         table, pk = self.corpus.table, tenant.pk(Kind.DATA_POINT, point.id)
         at = stamp()
         body = table.get(pk, "body") or {}
         audit = {
             **asdict(touched),
+            **told,
             "body_key": body.get("body_key"),
             "what": "data point deleted",
             "data_point_id": point.id,
             "origin": str(point.origin),
-            "who": who,
             "at": at,
             "list_pk": tenant.pk(Kind.AUDIT),
             "list_sk": f"{at}#{point.id}",

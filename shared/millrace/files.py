@@ -97,7 +97,7 @@ class Files:
         points = {point.id: point for point in self._points(tenant, item)}
         if not points:
             raise InvalidInput(f"{id} has no row that can be trained on: {why(item)}.")
-        made = self.intake.corpus.snapshot_of(tenant, list(points.values()), item["created_at"])
+        made = self.intake.corpus.snapshot_of(tenant, list(points.values()), stamp())
         return made.id
 
     def _points(self, tenant: Tenant, item: Item) -> Iterator[DataPoint]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
+import orjson
 import pytest
 from millrace.browsing import Filters
 from millrace.corpus import _body
@@ -16,6 +17,7 @@ from millrace.datapolicy import DataPolicy, set_data_policy
 from millrace.erasure import PER_CALL, Erasure, Touched
 from millrace.errors import MillraceError, NotFound
 from millrace.feedback import Feedback, give
+from millrace.files import Files
 from millrace.indexing import Index, means
 from millrace.tenants import Kind
 
@@ -159,6 +161,37 @@ def test_a_point_that_was_added_again_keeps_what_its_first_deletion_named() -> N
 
     audit = world.table.get(ACME.pk(Kind.AUDIT, point.id), "deleted") or {}
     assert (audit["snapshots"], audit["jobs"]) == ([first], ["j1"])
+
+
+def test_a_point_that_was_added_again_names_who_trained_on_its_old_snapshot_since() -> None:
+    """C8: the same points are the same snapshot, which is as old as when it was first taken."""
+    world = _seeded()
+    first = _trained(world, "j1")
+    point = next(pair(n) for n in range(80) if pair(n).id in _held(world, first))
+    _erasure(world).delete(ACME, point.id, "somebody")
+    bring(world, [replace(point, created_at="2099-01-02T00:00:00.000Z")])
+    assert _trained(world, "j2") == first
+
+    assert _erasure(world).delete(ACME, point.id, "somebody").jobs == ["j1", "j2"]
+
+
+def test_a_point_of_a_file_names_what_was_fine_tuned_on_the_file() -> None:
+    """C8: its rows are stored after the file was made, by the clock that every one of them has."""
+    world = World()
+    files = Files(world.intake, "data")
+    turns = ("We lit lamp {} in the hall.", "Lamp {} is lit.")
+    chats = [
+        {"messages": [{"role": r, "content": t.format(n)} for r, t in zip(("user", "assistant"), turns, strict=True)]}
+        for n in range(80)
+    ]
+    file = files.create(ACME, "chats.jsonl", "fine-tune", b"\n".join(map(orjson.dumps, chats)))
+    snapshot = files.snapshot(ACME, file["id"])
+    job = world.training.begin(ACME, "j1", snapshot_id=snapshot)
+    point = _held(world, snapshot)[0]
+
+    touched = _erasure(world).delete(ACME, point, "somebody")
+
+    assert (touched.snapshots, touched.jobs) == ([snapshot], [job.id])
 
 
 def test_nothing_of_the_text_is_left() -> None:
