@@ -126,6 +126,13 @@ def content_id(
     return "dp" + hashlib.sha256(told).hexdigest()[:26]
 
 
+def example_id(
+    origin: Origin, source: str, target: str, rejected: str | None = None, context: Sequence[Turn] = ()
+) -> str:
+    """Of a point that trains; what is not wanted is another thing than the same texts as they are wanted."""
+    return content_id(source, target, "negative" if origin is Origin.NEGATIVE else "", rejected, context)
+
+
 def split_of(source: str) -> Split:
     """Fixed by the source alone: no text is ever on both sides of a split."""
     bucket = int.from_bytes(hashlib.sha256(" ".join(source.split()).casefold().encode()).digest()[:4], "big") % 100

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from .datapoints import DataPoint, Origin, Turn, content_id
+from .datapoints import DataPoint, Origin, Turn, example_id
 from .errors import InvalidInput
 from .privacy import KINDS, mask
 from .table import Table
@@ -59,12 +59,13 @@ class DataPolicy:
             return point
         source, target, rejected, *said = masked
         turns = tuple(Turn(turn.role, text or "") for turn, text in zip(point.context, said, strict=True))
+        counts = {kind: point.masked.get(kind, 0) + counts.get(kind, 0) for kind in {**point.masked, **counts}}
         hidden = replace(
             point, source=source or "", target=target or "", rejected=rejected, context=turns, masked=counts
         )
         if point.origin is Origin.ANSWER:
             return hidden  # named by its decision
-        return replace(hidden, id=content_id(hidden.source, hidden.target, rejected=hidden.rejected, context=turns))
+        return replace(hidden, id=example_id(hidden.origin, hidden.source, hidden.target, rejected, turns))
 
 
 def data_policy(table: Table, tenant: Tenant) -> DataPolicy:

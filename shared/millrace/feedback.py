@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from .clock import fresh_id, stamp
 from .corpus import Corpus
-from .datapoints import MAX_TEXT, DataPoint, Origin, check_unicode, content_id
+from .datapoints import MAX_TEXT, DataPoint, Origin, check_unicode, example_id
 from .errors import Conflict, InvalidInput, NotFound
 from .table import Item, Write
 from .tenants import Kind, Tenant
@@ -99,20 +99,32 @@ def edit_cost(before: str, after: str) -> float:
 def _accept(corpus: Corpus, tenant: Tenant, answer: DataPoint) -> DataPoint:
     if answer.source.strip() == answer.target.strip():
         raise InvalidInput("The answer is the text that was sent in: there is nothing to learn from it. Rate it only.")
-    point = _example(answer, Origin.ACCEPTED, content_id(answer.source, answer.target))
+    point = corpus.kept(tenant, _example(answer, Origin.ACCEPTED, answer.target))
     _learn(corpus, tenant, answer, point, {"accepted_id": point.id}, {"accepted": 1})
     return point
 
 
 def _reject(corpus: Corpus, tenant: Tenant, answer: DataPoint, reason: str) -> DataPoint:
-    point = _example(answer, Origin.NEGATIVE, content_id(answer.source, answer.target, salt="negative"))
+    point = corpus.kept(tenant, _example(answer, Origin.NEGATIVE, answer.target))
     said = {"rejected_id": point.id, "rejected_for": reason or None}
     _learn(corpus, tenant, answer, point, said, {"rejected": 1})
     return point
 
 
-def _example(answer: DataPoint, origin: Origin, id: str) -> DataPoint:
-    return DataPoint(id, origin, answer.source, answer.target, stamp(), answer.id, answer.model_id)
+def _example(answer: DataPoint, origin: Origin, target: str, rejected: str | None = None) -> DataPoint:
+    """On the answer's ground, and with what was masked in it; the policy of now is applied to it as to any other."""
+    return DataPoint(
+        id=example_id(origin, answer.source, target, rejected),
+        origin=origin,
+        source=answer.source,
+        target=target,
+        created_at=stamp(),
+        origin_ref=answer.id,
+        model_id=answer.model_id,
+        rejected=rejected,
+        consent=answer.consent,
+        masked=answer.masked,
+    )
 
 
 def _learn(
@@ -176,16 +188,7 @@ def _edit(answer: DataPoint, edited: str) -> DataPoint:
     if edited == answer.source.strip():
         raise InvalidInput("The edited_text is the text that was sent in: there is nothing to learn from it.")
     over = answer.target if edited not in (answer.target, answer.target.strip()) else None
-    return DataPoint(
-        id=content_id(answer.source, edited, rejected=over),
-        origin=Origin.EDIT,
-        source=answer.source,
-        target=edited,
-        created_at=stamp(),
-        origin_ref=answer.id,
-        model_id=answer.model_id,
-        rejected=over,
-    )
+    return _example(answer, Origin.EDIT, edited, over)
 
 
 def _sibling(

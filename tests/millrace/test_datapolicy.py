@@ -7,6 +7,7 @@ from millrace.corpus import Corpus
 from millrace.datapoints import DataPoint, Origin, Turn, content_id
 from millrace.datapolicy import TTL_S, DataPolicy, Policies, data_policy, set_data_policy
 from millrace.errors import InvalidInput
+from millrace.feedback import Feedback, give
 from millrace.tenants import Tenant
 
 from tests.fakes import World
@@ -56,6 +57,38 @@ def test_every_text_of_a_point_is_masked() -> None:
     kept = DataPolicy(mask=("email", "name")).kept(point)
 
     assert "kafor" not in repr(kept)
+
+
+@pytest.mark.parametrize(
+    ("said", "salt"),
+    [(Feedback("dpanswer", thumbs="up"), ""), (Feedback("dpanswer", rejected=True), "negative")],
+)
+def test_an_answer_that_becomes_an_example_is_kept_by_the_policy_of_now_on_its_own_ground(
+    said: Feedback, salt: str
+) -> None:
+    """C6, C8: what the policy masks by now is not stored again, and what is not wanted keeps an id of its own."""
+    world, corpus = _world(DataPolicy(mask=("email",), consent="contract"))
+    corpus.capture(ACME, _point(Origin.ANSWER, id="dpanswer"))
+    set_data_policy(world.table, ACME, DataPolicy(mask=("email", "name")))
+    corpus = Corpus(world.table, world.store, Policies(world.table))
+
+    (point,) = give(corpus, ACME, said).points
+
+    stored = corpus.get(ACME, point.id)
+    assert (stored.source, stored.consent) == ("Dr [NAME_1] wrote to [EMAIL_1].", "contract")
+    assert stored.masked == {"email": 1, "name": 1}
+    assert stored.id == content_id(stored.source, stored.target, salt)
+
+
+def test_an_edit_stands_on_the_ground_of_its_answer_and_tells_what_was_masked_in_it() -> None:
+    world, corpus = _world(DataPolicy(mask=("email",), consent="contract"))
+    corpus.capture(ACME, _point(Origin.ANSWER, id="dpanswer"))
+    set_data_policy(world.table, ACME, DataPolicy())
+    corpus = Corpus(world.table, world.store, Policies(world.table))
+
+    (point,) = give(corpus, ACME, Feedback("dpanswer", edited_text="He wrote to [EMAIL_1].")).points
+
+    assert (point.consent, point.masked) == ("contract", {"email": 1})
 
 
 def test_who_opted_out_is_not_captured() -> None:
