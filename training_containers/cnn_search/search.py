@@ -48,8 +48,9 @@ def prepared(job: Job, settings: Common, memory_mb: int) -> Harness:
     torch.set_num_threads(1)  # before anything is computed: a fork loses the threads of OpenMP, and waits for them
     if not job.has("train"):
         raise InvalidInput("The job has no channel `train`.")
+    device = device_for(settings.device)
     loaded = data.load(job.channel("train"), settings.split_seed, settings.size)
-    return Harness(loaded, settings, job.checkpoints, device_for(settings.device), memory_mb << 20)
+    return Harness(loaded, settings, job.checkpoints, device, memory_mb << 20)
 
 
 def search(job: Job) -> None:

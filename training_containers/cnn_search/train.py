@@ -9,16 +9,19 @@ multiplies it, fused optimisers, one cycle of the learning rate (Smith 2018).
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # a look by CUDA itself is denied to what is forked later
+
 import torch
 import torch.nn.functional as F
 from millrace.blocks import Augmentation, Recipe
-from millrace.errors import TrainingFailed
+from millrace.errors import InvalidInput, TrainingFailed
 from torch import Tensor, nn
 
 from .data import Set
@@ -64,10 +67,12 @@ class Prepared:
 
 
 def device_for(asked: str) -> str:
-    """auto: CUDA, then Apple's, then the processor."""
-    if asked != "auto":
-        return asked
-    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    """auto: CUDA, then Apple's, then the processor. InvalidInput where what was asked for is not there."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    found = [name for name, is_there in there.items() if is_there]
+    if asked != "auto" and asked not in found:
+        raise InvalidInput(f"There is no device {asked!r} on this machine; there is {', '.join(found)}.")
+    return found[0] if asked == "auto" else asked
 
 
 def half(device: str) -> bool:
