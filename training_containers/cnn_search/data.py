@@ -6,6 +6,7 @@ bytes lie on one side; the same bytes under two labels are left out. Test rows a
 
 from __future__ import annotations
 
+import math
 import os
 import random
 from collections import defaultdict
@@ -29,6 +30,8 @@ LARGEST: Final = 64
 SMALLEST: Final = 8
 MEMORY_SHARE: Final = 0.25
 """Of the machine's memory that decoded images may take."""
+COUNTED: Final = 1024
+"""Images whose pixels are counted at once."""
 Split = Literal["train", "validation", "test"]
 SPLITS: Final[tuple[Split, ...]] = ("train", "validation", "test")
 
@@ -82,9 +85,22 @@ def load(channel: Path, seed: int, size: int = 0) -> Data:
     task = _task(images, rows, size)
     _room(task, sum(map(len, rows.values())))
     train, validation = (decoded(images, rows[name], task) for name in SPLITS[:2])
-    share = train.images.double().div(255)
-    mean, std = share.mean((0, 2, 3)).tolist(), share.std((0, 2, 3)).clamp_min(1e-3).tolist()
-    return Data(images, rows, task, train, validation, mean, std, left_out)
+    return Data(images, rows, task, train, validation, *spread(train.images), left_out)
+
+
+def spread(images: Tensor) -> tuple[list[float], list[float]]:
+    """Mean and deviation by channel, of pixels in [0, 1]; from counts of the 256 values, for images fill the memory."""
+    values = torch.arange(256, dtype=torch.float64) / 255
+    means, deviations = [], []
+    for channel in images.unbind(1):
+        counts = torch.zeros(256, dtype=torch.float64)
+        for some in channel.split(COUNTED):
+            counts += some.flatten().bincount(minlength=256)
+        mean = float(counts @ values / channel.numel())
+        squares = float(counts @ (values - mean) ** 2)
+        means.append(mean)
+        deviations.append(max(1e-3, math.sqrt(squares / (channel.numel() - 1))))
+    return means, deviations
 
 
 def split(images: Images, seed: int) -> tuple[dict[Split, list[Row]], int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import torch
 from millrace.errors import InvalidInput, TrainingFailed
 
 from tests.training_containers.cnn_search import digits
+from tests.training_containers.cnn_search.conftest import ROOT
 from training_containers.cnn_search import data
 
 IMAGES, LABELS = digits.arrays()
@@ -40,6 +43,39 @@ def test_the_tensors_are_the_pixels_and_the_test_split_is_read_once(channel: Pat
     assert len(loaded.test()) == 269
     with pytest.raises(TrainingFailed, match="read already"):
         loaded.test()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_mean_and_deviation_are_those_of_the_pixels(channels: int) -> None:
+    images = torch.randint(0, 256, (2_500, channels, 8, 9), dtype=torch.uint8, generator=torch.manual_seed(0))
+    images[:, 0] //= 3
+
+    mean, std = data.spread(images)
+
+    pixels = images.double() / 255
+    assert mean == pytest.approx(pixels.mean((0, 2, 3)).tolist(), abs=1e-12)
+    assert std == pytest.approx(pixels.std((0, 2, 3)).tolist(), abs=1e-12)
+    assert data.spread(torch.full((2, 1, 8, 8), 7, dtype=torch.uint8))[1] == [1e-3]
+
+
+def test_mean_and_deviation_take_little_memory_beside_the_images() -> None:
+    """S3: what `load` lets through, a quarter of the machine, leaves no room for copies of eight bytes a pixel."""
+    code = f"""
+import resource, torch
+from training_containers.cnn_search import data
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+images = torch.full(({64 << 10}, 1, 32, 32), 9, dtype=torch.uint8)
+data.spread(images[:2_000])
+before = peak()
+data.spread(images)
+print(peak() - before)
+"""
+    env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": f"{ROOT}:{ROOT / 'shared'}", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120, check=True
+    )
+
+    assert int(done.stdout) < 64  # MiB: fewer than the images themselves
 
 
 def test_the_same_bytes_lie_on_one_side_and_under_two_labels_nowhere(tmp_path: Path) -> None:
