@@ -32,6 +32,8 @@ MAX_RATIO = 100
 BOMB_FLOOR = 256 * 2**20
 _DEFLATE_RATIO = 1032
 """What deflate can reach at most. Source: zlib's technical details."""
+_LOOSE_BYTES = 64 * 2**10
+"""What a clumsy packer may add to bytes that do not shrink, besides a thousandth: deflate's own blocks add far less."""
 STORED, DEFLATED = 0, 8
 
 _END, _END64, _LOCATOR = b"PK\5\6", b"PK\6\6", b"PK\6\7"
@@ -296,6 +298,8 @@ def _believable(member: Member, directory: Directory) -> None:
         raise HostileArchive("lying-size", f"{name} is stored as it is, in {stored:,} bytes, and claims {size:,}.")
     if member.method == DEFLATED and size > stored * _DEFLATE_RATIO:
         raise HostileArchive("lying-size", f"{name} claims {size:,} bytes out of {stored:,}, which deflate cannot.")
+    if member.method == DEFLATED and stored > size + size // 1000 + _LOOSE_BYTES:
+        raise HostileArchive("lying-size", f"{name} claims {size:,} bytes and lies in {stored:,}.")
     if size > BOMB_FLOOR and size > stored * MAX_RATIO:
         raise HostileArchive("bomb", f"{name} would inflate {stored:,} bytes to {size:,}.")
 

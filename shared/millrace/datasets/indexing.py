@@ -86,6 +86,8 @@ class Index:
     def __init__(self, read: Read, size: int) -> None:
         self.read = read
         self.directory = locate(read, size)
+        self.unread: dict[str, str] = {}
+        """Tables at the root that may be the manifest and cannot be read -> why."""
         self._spool: IO[bytes] = tempfile.TemporaryFile()
 
     def __enter__(self) -> Index:
@@ -119,7 +121,11 @@ class Index:
     def plan(self) -> tuple[Plan, Layout]:
         """The classes and how a path is placed. NoLayout where nothing tells them."""
         manifest, warnings = self._manifest()
-        layout = self.survey.settle(manifest)
+        try:
+            layout = self.survey.settle(manifest)
+        except NoLayout as error:
+            told = "".join(f" {path} might, and is {reason}." for path, reason in self.unread.items())
+            raise NoLayout(f"{error}{told}") from error
         classes = in_order(self.survey.classes(layout))
         return Plan(self.directory, layout.kind, layout.root, classes, warnings=warnings), layout
 
@@ -127,7 +133,14 @@ class Index:
         for member in self.survey.candidates():
             if member.size > MAX_MANIFEST_BYTES:
                 continue
-            found = read_manifest(fetched(self.read, member, self.directory.offset), self.survey.root())
+            try:
+                if member.method not in (STORED, DEFLATED):
+                    raise ValueError(_packed(member))
+                body = fetched(self.read, member, self.directory.offset)
+            except ValueError as error:
+                self.unread[member.path] = str(error)
+                continue
+            found = read_manifest(body, self.survey.root())
             if found is None or not found[0]:
                 continue
             placed, refused = found
@@ -143,6 +156,9 @@ class Index:
         batch: list[Item] = []
         weight = 0
         for member in self.members():
+            if member.path in self.unread:
+                plan.reject(member.path, self.unread[member.path])
+                continue
             item = _placed(member, layout, plan)
             if item is None:
                 continue
@@ -167,9 +183,7 @@ def _placed(member: Member, layout: Layout, plan: Plan) -> Item | None:
             plan.reject(member.path, where.reason)
         return None
     if member.method not in (STORED, DEFLATED):
-        plan.reject(
-            member.path, f"compressed with {_METHODS.get(member.method, f'method {member.method}')}, not deflate"
-        )
+        plan.reject(member.path, _packed(member))
         return None
     if not 0 < member.size <= MAX_IMAGE_BYTES:
         plan.reject(
@@ -179,8 +193,12 @@ def _placed(member: Member, layout: Layout, plan: Plan) -> Item | None:
     return Item(member, where.label, where.split, where.certain)
 
 
+def _packed(member: Member) -> str:
+    return f"compressed with {_METHODS.get(member.method, f'method {member.method}')}, not deflate"
+
+
 def fetched(read: Read, member: Member, limit: int) -> bytes:
-    """One small member, whole. Corrupt ones are a HostileArchive here: the layout hangs on it."""
+    """One small member, whole; as `inflated`."""
     reach = min(member.least_end + 64 * 1024, limit)
     raw = read(member.header, reach - member.header)
     start = data_offset(member, raw)

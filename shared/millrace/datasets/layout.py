@@ -161,7 +161,13 @@ class Survey:
         return Layout(self._kind(root, tops), root, None)
 
     def classes(self, layout: Layout) -> set[str]:
-        """Every class that the folders name, those without images too."""
+        """Every class that the manifest or the folders name, those without images too."""
+        found = self._named(layout)
+        if len(found) > MAX_CLASSES:
+            raise NoLayout(f"There are {len(found):,} classes; at most {MAX_CLASSES:,} are taken.")
+        return found
+
+    def _named(self, layout: Layout) -> set[str]:
         if layout.kind == "manifest":
             return {placed.label for placed in (layout.manifest or {}).values()}
         depth = {"classes": 0, "splits": 1, "classes-of-splits": 0}[layout.kind]
@@ -169,10 +175,8 @@ class Survey:
         for rest in self._below(layout.root):
             parts = rest.split("/")
             inside = layout.kind != "splits" or parts[0].casefold() in SPLITS
-            if inside and len(parts) > depth and parts[depth]:
+            if inside and len(parts) > depth and 0 < len(parts[depth]) <= MAX_LABEL:
                 found.add(parts[depth])
-        if len(found) > MAX_CLASSES:
-            raise NoLayout(f"There are {len(found):,} classes; at most {MAX_CLASSES:,} are taken.")
         return found
 
     def _kind(
@@ -235,6 +239,8 @@ class Layout:
         found = self._found(path)
         if found is None:
             return Passed("unplaced", self._why()) if kind in IMAGES else Passed("other")
+        if len(found[0]) > MAX_LABEL:
+            return Passed("unplaced", f"the name of its class has more than {MAX_LABEL} characters")
         return Placed(found[0], found[1], kind in IMAGES)
 
     def _found(self, path: str) -> tuple[str, Split | None] | None:

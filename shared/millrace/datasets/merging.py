@@ -23,6 +23,8 @@ DUPLICATE_PATHS = 20
 """Of each group."""
 THUMBNAILS = 200
 """Of all classes; each class gets its share."""
+OF_CLASS = 8
+"""Thumbnails of one class, at most."""
 LOPSIDED = 10
 """The largest class over the smallest, from which on it is said."""
 _REMARKS = {
@@ -44,7 +46,7 @@ class Merge:
     rejections: int = 0
     other: int = 0
     thumbnails: dict[str, list[str]] = field(default_factory=dict)
-    examples: dict[str, list[str]] = field(default_factory=dict)
+    examples: dict[str, str] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
 
     def __enter__(self) -> Self:
@@ -68,10 +70,11 @@ class Merge:
         self.rejected += seen["rejected"][: REPORTED - len(self.rejected)]
         self.other += seen["other"]
         for label, found in seen["thumbnails"].items():
-            self.thumbnails.setdefault(label, []).extend(found)
+            kept = self.thumbnails.setdefault(label, [])
+            kept += found[: max(0, _share(len(self.thumbnails)) - len(kept))]
         for code, told in seen["remarks"].items():
             self.counts[code] += told["count"]
-            self.examples.setdefault(code, []).extend(told["examples"])
+            self.examples.setdefault(code, told["examples"][0])
 
     def settle(self) -> None:
         """All slices are in."""
@@ -114,7 +117,7 @@ class Merge:
 
     def shown(self) -> dict[str, list[str]]:
         """Thumbnails (base64) by class: a fair share of what is shown at all."""
-        share = max(1, min(8, THUMBNAILS // max(1, len(self.classes))))
+        share = _share(len(self.classes))
         return {name: self.thumbnails.get(name, [])[:share] for name in self.classes[:THUMBNAILS]}
 
     def report(self, plan: Mapping[str, Any]) -> dict[str, Any]:
@@ -147,7 +150,7 @@ class Merge:
             if self.counts[code]:
                 told = "1 image" if self.counts[code] == 1 else f"{self.counts[code]:,} images"
                 words = sentence if self.counts[code] == 1 else _plural(sentence)
-                yield _warning(code, f"{words.format(told)}, such as {self.examples[code][0]}.")
+                yield _warning(code, f"{words.format(told)}, such as {self.examples[code]}.")
         yield from self._of_balance()
         if figures["across_splits"]:
             yield _warning(
@@ -167,6 +170,11 @@ class Merge:
                 f"{most} has {sizes[most]:,} images and {least} {sizes[least]:,}: a model will favour the large class."
             )
             yield _warning("lopsided", text)
+
+
+def _share(classes: int) -> int:
+    """Thumbnails of each of so many classes."""
+    return max(1, min(OF_CLASS, THUMBNAILS // max(1, classes)))
 
 
 def _warning(code: str, text: str) -> dict[str, str]:

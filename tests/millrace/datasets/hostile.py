@@ -78,6 +78,9 @@ def sizes() -> Iterator[Hostile]:
         yield name, bytes(Written([_good(**lie)])), {"lying-size"}
     deflated = Entry(b"cat/1.png", b"\0" * 1000, 8, size=50_000_000)
     yield "more than deflate can", bytes(Written([deflated])), {"lying-size"}
+    padded = zlib.compressobj(9, zlib.DEFLATED, -15)
+    loose = padded.compress(PNG) + padded.flush() + bytes(100_000)
+    yield "far more than it inflates to", bytes(Written([Entry(b"cat/1.png", PNG, 8, packed=loose)])), {"lying-size"}
     for size in (4, 2**31, 0xFFFFFFFE):
         yield (
             f"inflates to other than {size}",

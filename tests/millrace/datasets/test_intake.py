@@ -14,6 +14,7 @@ import pytest
 from millrace.contract import DatasetState
 from millrace.datasets.dataset import folder
 from millrace.datasets.directory import HostileArchive
+from millrace.datasets.merging import Merge
 from millrace.errors import Conflict
 from PIL import Image
 
@@ -128,6 +129,20 @@ def test_each_class_has_thumbnails_that_are_small_images(yard: Yard) -> None:
     body = yard.intake.store.get(previews["a"][0])
     with Image.open(io.BytesIO(body)) as image:
         assert (image.format, image.size) == ("WEBP", (96, 64)) and len(body) < 8_000
+
+
+def test_what_merging_keeps_of_thumbnails_does_not_grow_with_slices_or_classes(tmp_path: Path) -> None:
+    """D2: a thousand slices bring eight of each class each."""
+    with Merge(tmp_path / "merge.db") as merge:
+        for number in range(200):
+            labels = [f"{number % 100}-{each}" for each in range(20)]
+            rows = [{"path": f"{number}/{label}", "sha256": "", "label": label, "split": None} for label in labels]
+            seen: dict[str, Any] = {"rows": rows, "rejected": [], "other": 0, "remarks": {}}
+            merge.add(seen | {"thumbnails": {label: ["thumbnail"] * 8 for label in labels}})
+        merge.settle()
+
+        assert len(merge.classes) == 2_000 and sum(map(len, merge.thumbnails.values())) <= 2_500
+        assert {len(found) for found in merge.shown().values()} == {1} and len(merge.shown()) == 200
 
 
 @pytest.mark.parametrize(

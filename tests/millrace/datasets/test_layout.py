@@ -6,7 +6,7 @@ import pytest
 from millrace.datasets.indexing import Index, Plan
 from millrace.datasets.layout import Layout, NoLayout, in_order
 
-from tests.millrace.datasets.archives import picture, read_of, zipped
+from tests.millrace.datasets.archives import Entry, Written, picture, read_of, zipped
 
 PNG = picture(1)
 
@@ -107,6 +107,49 @@ def test_a_table_that_is_no_manifest_does_not_make_one() -> None:
     assert plan.layout == "classes" and len(placed) == 2 and plan.other == 1
 
 
+def _with_table(path: str, body: bytes, **lie: int) -> bytes:
+    entries = [Entry(b"cat/1.png", PNG), Entry(b"dog/2.png", PNG), Entry(path.encode(), body, **lie)]  # type: ignore
+    return bytes(Written(entries))
+
+
+@pytest.mark.parametrize(("lie", "why"), [({"crc": 1}, "damaged"), ({"method": 14}, "compressed with LZMA")])
+def test_a_table_that_cannot_be_read_costs_itself_alone(lie: dict[str, int], why: str) -> None:
+    """D3: a log beside the class folders is no reason to refuse them."""
+    body = _with_table("readings.csv", b"time,value\n1,2\n", **lie)
+
+    with Index(read_of(body), len(body)) as index:
+        plan, layout = index.plan()
+        items = [item for batch in index.slices(plan, layout) for item in batch]
+
+    assert plan.layout == "classes" and len(items) == 2 and (plan.rejections, plan.other) == (1, 0)
+    assert plan.rejected[0]["path"] == "readings.csv" and why in plan.rejected[0]["reason"]
+
+
+def test_where_nothing_else_tells_the_classes_the_table_that_cannot_be_read_is_named() -> None:
+    body = bytes(Written([Entry(b"1.png", PNG), Entry(b"labels.csv", b"file,label\n1.png,cat\n", crc=1)]))
+
+    with pytest.raises(NoLayout, match=r"No classes.* labels.csv might, and is damaged"):
+        with Index(read_of(body), len(body)) as index:
+            index.plan()
+
+
+def test_a_folder_with_too_long_a_name_is_no_class() -> None:
+    """D3: a manifest's labels are held to the same length."""
+    long = "x" * 201
+
+    plan, placed = planned("cat/1.png", f"{long}/2.png", f"{long[:-1]}/3.png")
+
+    assert plan.classes == ["cat", long[:-1]] and len(placed) == 2
+    assert plan.rejected == [{"path": f"{long}/2.png", "reason": "the name of its class has more than 200 characters"}]
+
+
+def test_a_manifest_may_name_as_many_classes_as_folders_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("millrace.datasets.layout.MAX_CLASSES", 1)
+
+    with pytest.raises(NoLayout, match="2 classes"):
+        planned("1.png", "2.png", labels__csv=b"file,label\n1.png,cat\n2.png,dog\n")
+
+
 def test_what_is_passed_over_is_counted_or_named() -> None:
     plan, placed = planned(
         "cat/1.png",
@@ -145,8 +188,6 @@ def test_classes_stand_as_a_person_lists_them() -> None:
     [("Bär", 0x800, "Bär"), ("Bär", 0, "Bär"), ("Ba\u0308r", 0x800, "Bär")],
 )
 def test_umlauts_are_read_as_they_were_meant(raw: str, flags: int, label: str) -> None:
-    from tests.millrace.datasets.archives import Entry, Written
-
     for name, bits in ((f"{raw}/1.png".encode(), flags), (f"{label}/1.png".encode("cp437"), 0)):
         body = bytes(Written([Entry(name, PNG, flags=bits)]))
         with Index(read_of(body), len(body)) as index:
