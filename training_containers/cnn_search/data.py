@@ -94,7 +94,7 @@ def spread(images: Tensor) -> tuple[list[float], list[float]]:
     means, deviations = [], []
     for channel in images.unbind(1):
         counts = torch.zeros(256, dtype=torch.float64)
-        for some in channel.split(COUNTED):
+        for some in torch.split(channel, COUNTED):
             counts += some.flatten().bincount(minlength=256)
         mean = float(counts @ values / channel.numel())
         squares = float(counts @ (values - mean) ** 2)
