@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from bisect import bisect
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -55,11 +57,12 @@ _DAY = (
 _BIRTH = re.compile(rf"(?i:\b(?:born(?: on)?|date of birth|d\.?o\.?b\.?|geboren am|geb\.)[ :]{{1,3}})({_DAY})")
 _STREET = r"Street|St|Road|Rd|Avenue|Ave|Lane|Ln|Drive|Dr|Court|Ct|Boulevard|Blvd|Way|Place|Pl|Square|Sq|Terrace|Close"
 _ADDRESS = re.compile(
-    rf"\b\d{{1,5}}[A-Za-z]? (?:[A-Z][\w'’.-]+ ){{1,3}}(?:{_STREET})\b\.?"
-    r"|\b[A-ZÄÖÜ][\wäöüß-]*(?:straße|strasse|weg|gasse|allee|platz) \d{1,4}[a-z]?\b"
+    rf"\b\d{{1,5}}[A-Za-z]? (?:[A-Z][\w'’.-]{{1,40}} ){{1,3}}(?:{_STREET})\b\.?"
+    r"|\b[A-ZÄÖÜ][\wäöüß-]{0,40}(?:straße|strasse|weg|gasse|allee|platz) \d{1,4}[a-z]?\b"
 )
-_WORD = r"[A-ZÀ-ÖØ-ÞŠŽ][\w'’À-ÿ-]*[a-zà-ÿ]"
-_FULL = rf"{_WORD}(?:[ ](?:(?:van|von|de|der|den|la|di|da|del|al|el|bin|ter)[ ])*(?:[A-Z]\.[ ])?{_WORD}){{0,3}}"
+_WORD = r"[A-ZÀ-ÖØ-ÞŠŽ][\w'’À-ÿ-]{0,40}[a-zà-ÿ]"
+_LAST = rf"(?:(?:van|von|de|der|den|la|di|da|del|al|el|bin|ter)[ ]){{0,3}}(?:[A-Z]\.[ ])?{_WORD}"
+_FULL = rf"{_WORD}(?:[ ]{_LAST}){{0,3}}"
 _TITLE = r"(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Professor|Sir|Herrn?|Frau|Madame|Mme|Monsieur|Señora?|Sra?|Nurse)\.?[ ]"
 _TITLED = re.compile(rf"\b{_TITLE}({_FULL})")
 _ANNOUNCED = re.compile(
@@ -72,7 +75,7 @@ _GREETED = re.compile(
     rf"(?m:(?:^|(?<=[.!?\n] ))(?:Dear|Hi|Hello|Hey|Lieber?|Hallo|Bonjour|Hola)[ ](?:{_TITLE})?)({_FULL})(?=[,!.\n])"
 )
 _BORN = re.compile(rf"\b({_FULL}),? (?:was )?born\b")
-_GIVEN = re.compile(rf"\b({_WORD})[ ]((?:(?:van|von|de|der|den|la|di|da|del|al|el|bin|ter)[ ])*(?:[A-Z]\.[ ])?{_WORD})")
+_GIVEN = re.compile(rf"\b({_WORD})[ ]({_LAST})")
 _NOT_NAMES = frozenset(
     """africa america argentina asia australia austria belgium berlin boston brazil britain california canada chicago
     chile china colombia denmark egypt england europe finland france germany greece india indonesia iran iraq ireland
@@ -83,6 +86,8 @@ _NOT_NAMES = frozenset(
     monday tuesday wednesday thursday friday saturday sunday january february march april may june july august september
     october november december dear hello regards thanks please""".split()
 )
+_GIVEN_NAMES = GIVEN_NAMES - _NOT_NAMES
+_TOKEN = re.compile(r"\w+")
 _LONGEST = 200_000
 """Characters that are looked at; no text of a data point is longer."""
 
@@ -93,10 +98,10 @@ def find(text: str, kinds: Iterable[str] = KINDS, known: Sequence[str] = ()) -> 
     taken: list[Span] = []
     for kind in KINDS:
         if kind in wanted:
-            taken += [span for span in _FINDERS[kind](text[:_LONGEST]) if not _meets(span, taken)]
+            _take(taken, _FINDERS[kind](text[:_LONGEST]))
     if "name" in wanted:
-        taken += [span for span in _again(text, known) if not _meets(span, taken)]
-    return sorted(set(taken))
+        _take(taken, _again(text, known))
+    return taken
 
 
 def names(text: str) -> list[str]:
@@ -110,26 +115,29 @@ def mask(texts: Sequence[str | None], kinds: Iterable[str]) -> tuple[list[str | 
     wanted = tuple(kinds)
     known = _parts(name for text in texts if text and "name" in wanted for name in names(text))
     numbers: dict[tuple[str, str], int] = {}
-    masked = [None if text is None else _masked(text, find(text, wanted, known), numbers) for text in texts]
-    counts: dict[str, int] = {}
-    for kind, _ in numbers:
-        counts[kind] = counts.get(kind, 0) + 1
-    return masked, counts
+    counts = Counter[str]()
+    masked = [None if text is None else _masked(text, find(text, wanted, known), numbers, counts) for text in texts]
+    return masked, dict(counts)
 
 
-def _masked(text: str, spans: Sequence[Span], numbers: dict[tuple[str, str], int]) -> str:
+def _masked(text: str, spans: Sequence[Span], numbers: dict[tuple[str, str], int], counts: Counter[str]) -> str:
     out, at = [], 0
     for span in spans:
         value = (span.kind, re.sub(r"[\s()-]+", "", text[span.start : span.end]).casefold())
         if value not in numbers:
-            numbers[value] = 1 + sum(kind == span.kind for kind, _ in numbers)
+            counts[span.kind] += 1
+            numbers[value] = counts[span.kind]
         out += [text[at : span.start], f"[{span.kind.upper()}_{numbers[value]}]"]
         at = span.end
     return "".join((*out, text[at:]))
 
 
-def _meets(span: Span, others: Iterable[Span]) -> bool:
-    return any(span.start < other.end and other.start < span.end for other in others)
+def _take(taken: list[Span], found: Iterable[Span]) -> None:
+    """Each in its place, unless it meets one that was taken; of those none meets another."""
+    for span in found:
+        at = bisect(taken, span)
+        if (not at or taken[at - 1].end <= span.start) and (at == len(taken) or span.end <= taken[at].start):
+            taken.insert(at, span)
 
 
 def _matching(kind: str, pattern: re.Pattern[str], good: Callable[[str], bool]) -> Callable[[str], Iterator[Span]]:
@@ -204,7 +212,7 @@ def _names(text: str) -> Iterator[Span]:
             if _may_be_name(match[1]):
                 yield Span(*match.span(1), "name")
     for match in _GIVEN.finditer(text):
-        if match[1].lower() in GIVEN_NAMES - _NOT_NAMES and _may_be_name(match[2]):
+        if match[1].lower() in _GIVEN_NAMES and _may_be_name(match[2]):
             yield Span(match.start(1), match.end(2), "name")
 
 
@@ -213,14 +221,12 @@ def _may_be_name(words: str) -> bool:
     return first not in _NOT_NAMES and first not in STOP
 
 
-def _distinct_names(text: str) -> Iterator[Span]:
+def _distinct_names(text: str) -> list[Span]:
     """Of spans that overlap the longest."""
     kept: list[Span] = []
-    for span in sorted(set(_names(text)), key=lambda s: s.start - s.end):
-        if not _meets(span, kept):
-            kept.append(span)
-    yield from kept
-    yield from (s for s in _again(text, _parts(text[k.start : k.end] for k in kept)) if not _meets(s, kept))
+    _take(kept, sorted(set(_names(text)), key=lambda span: (span.start - span.end, span.start)))
+    _take(kept, _again(text, _parts(text[span.start : span.end] for span in kept)))
+    return kept
 
 
 def _parts(found: Iterable[str]) -> list[str]:
@@ -231,9 +237,24 @@ def _parts(found: Iterable[str]) -> list[str]:
 
 
 def _again(text: str, known: Sequence[str]) -> Iterator[Span]:
-    if known:
-        pattern = re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, known)) + r")(?!\w)")
-        yield from (Span(*match.span(), "name") for match in pattern.finditer(text))
+    """Wherever one of the names stands as a word, the longest: by its first word, not by trying each of them."""
+    lengths: dict[str, set[int]] = {}
+    for name in known:
+        lengths.setdefault(_first(name), set()).add(len(name))
+    longest_first = {word: sorted(found, reverse=True) for word, found in lengths.items()}
+    names, end = set(known), 0
+    for match in _TOKEN.finditer(text) if known else ():
+        at = match.start()
+        for length in longest_first.get(match[0], ()) if at >= end else ():
+            if text[at : at + length] in names and not _TOKEN.match(text, at + length):
+                end = at + length
+                yield Span(at, end, "name")
+                break
+
+
+def _first(name: str) -> str:
+    word = _TOKEN.match(name)
+    return word[0] if word else ""
 
 
 _FINDERS: dict[str, Callable[[str], Iterator[Span]]] = {

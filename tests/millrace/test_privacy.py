@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import time
 from collections import Counter
 
 import pytest
@@ -117,9 +118,30 @@ def test_spans_are_in_order_and_masking_twice_changes_nothing_more(text: str) ->
     assert (twice, counts) == (once, {})
 
 
-def test_a_long_text_of_near_misses_is_read_in_linear_time() -> None:
-    import time
+MANY = " ".join(f"Mr A{''.join(letters)}" for letters in itertools.product("abcdefghij", repeat=4))
 
+
+@pytest.mark.parametrize(
+    "part", ["A-", "Aa-", "A'", "A", "a.", "a@", "1", "12 ", " ", "Dr. ", "John ", "Aa van ", MANY]
+)
+def test_a_text_that_means_harm_is_masked_in_moments(part: str) -> None:
+    """C8: what grows with the square of the length takes minutes of a request here."""
+    text = (part * (30_000 // len(part) + 1))[:30_000]
+    began = time.process_time()
+
+    mask([text, text], KINDS)
+
+    assert time.process_time() - began < 3
+
+
+@pytest.mark.parametrize(("word", "masked"), [("Annabel", "Annabel"), ("Meiers", "Meiers"), ("Anna.", "[NAME_1].")])
+def test_a_known_name_is_found_as_a_word_alone(word: str, masked: str) -> None:
+    (_, text), _ = mask(["Dr Anna wrote; Dr Meier did.", f"Then {word}"], ("name",))
+
+    assert text == f"Then {masked}"
+
+
+def test_a_long_text_of_near_misses_is_read_in_linear_time() -> None:
     def cost(size: int) -> float:
         began = time.process_time()
         find("Dear Aa Bb Cc 12 34 56 a@b 1.2.3. " * size)
