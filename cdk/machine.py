@@ -12,7 +12,8 @@ from millrace.errors import Unavailable
 
 from .states import State, choose, equals, invoke, on_nvme, retry, train
 
-STEP_TIMEOUT_S = 300
+STEP_TIMEOUT_S = 900
+"""Of the longest, `plan`: half a million data points make a snapshot in it, were none of them rated before."""
 """Longest that a step's function may take, and with a margin its Task."""
 FAILED = "ConcludeFailed"
 BUSY = retry([Unavailable.__name__], attempts=10, interval_s=60, limit_s=300)

@@ -45,10 +45,14 @@ class Training(Construct):
     ) -> None:
         super().__init__(scope, id)
         self.stage, self.key = stage, functions.key
-        roomy: dict[str, Any] = {"timeout_s": STEP_TIMEOUT_S, "memory_mb": 1024, "temporary_mb": 1024}
+        roomy: dict[str, Any] = {"timeout_s": 300, "memory_mb": 1024, "temporary_mb": 1024}
+        # A snapshot is read, rated and compared by one processor, and waits on its disk.
+        larger: dict[str, Any] = {"timeout_s": STEP_TIMEOUT_S, "memory_mb": 1769, "temporary_mb": 10_240}
         self.steps: Mapping[str, aws_lambda.Function] = {
             **{
-                name: functions.function(self, name, f"functions.steps.{name}.handler", steps, **roomy)
+                name: functions.function(
+                    self, name, f"functions.steps.{name}.handler", steps, **(larger if name == "plan" else roomy)
+                )
                 for name in (*SHARED, "judge")
             },
             "propose": functions.function(

@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
+from errno import ENOSPC
 from functools import cache
 from importlib import resources
 from typing import IO, TYPE_CHECKING, Any
@@ -97,7 +98,12 @@ class Snapshots:
         policy = data_policy(self.table, tenant)
         with tempfile.TemporaryFile() as lines:
             left_out: Counter[str] = Counter()
-            selection = self._select(policy, lines, left_out, self._read(tenant, most, until, left_out))
+            try:
+                selection = self._select(policy, lines, left_out, self._read(tenant, most, until, left_out))
+            except OSError as error:
+                if error.errno != ENOSPC:
+                    raise
+                raise TooLarge("The texts of all usable data points are more than the disk here holds.") from error
             return self._write(tenant, policy, selection, lines, created_at)
 
     def take_of(self, tenant: Tenant, points: Sequence[DataPoint], created_at: str) -> Snapshot:

@@ -94,7 +94,7 @@ def test_an_image_is_built_from_little_more_than_its_sources(stack: Assembly) ->
 
 def test_every_function_has_the_defaults(stack: Assembly) -> None:
     for name, function in stack.functions().items():
-        assert function["Timeout"] <= (900 if name in ("unpack", "export") else 300), name
+        assert function["Timeout"] <= (900 if name in ("unpack", "export", "plan") else 300), name
         assert function["TracingConfig"] == {"Mode": "Active"}, name
         assert function["KmsKeyArn"] and function["LoggingConfig"]["LogGroup"], name
         assert function["Architectures"] == ["x86_64"] and function["Runtime"] == "python3.13", name

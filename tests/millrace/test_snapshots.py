@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 from dataclasses import replace
 
 import orjson
@@ -16,7 +18,7 @@ from millrace.similar import ALIKE, likeness, signature
 from millrace.snapshots import LINE, Snapshot
 from millrace.tenants import Kind
 
-from tests.fakes import World, examples
+from tests.fakes import Plan, World, examples
 from tests.millrace.curated import ACME, bring, pair
 
 AT = "2026-03-01T00:00:00.000Z"
@@ -169,6 +171,44 @@ def test_a_snapshot_of_before_has_its_points_in_its_manifest() -> None:
 
     assert world.corpus.snapshots.holds(ACME, "sn0", "dp1")
     assert not world.corpus.snapshots.holds(ACME, "sn0", "dp2")
+
+
+def test_texts_that_the_disk_does_not_hold_are_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.BytesIO):
+        def write(self, body: object) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    world = World()
+    bring(world, [pair(1)])
+    monkeypatch.setattr(snapshots.tempfile, "TemporaryFile", Full)
+
+    with pytest.raises(TooLarge, match="more than the disk here holds"):
+        world.corpus.snapshot(ACME, AT)
+
+
+def test_answers_that_nobody_corrected_are_passed_over_and_not_read() -> None:
+    world = World()
+    answers = [replace(pair(n, Origin.ANSWER), id=f"an{n}", source="long " * 3_000) for n in range(30)]
+    for answer in answers:
+        world.corpus.capture(ACME, answer)
+    bring(world, [pair(n) for n in range(20)])
+    read = Plan()
+
+    snapshot = world.through(read).corpus.snapshots.take(ACME, AT, most=20)
+
+    assert sum(snapshot.rows.values()) == 20 and "get_object" not in read.seen
+    assert _manifest(world, snapshot)["left_out"] == {"answers": 30}
+    with pytest.raises(TooLarge):
+        world.corpus.snapshots.take(ACME, AT, most=4)
+
+
+def test_what_came_later_is_in_no_snapshot_of_before() -> None:
+    world = World()
+    bring(world, [replace(pair(n), created_at=f"2026-03-{n:02}T00:00:00.000Z") for n in range(1, 29)])
+
+    rows = world.corpus.snapshots.take(ACME, AT, until="2026-03-10T00:00:00.000Z").rows
+
+    assert sum(rows.values()) == 10
 
 
 def test_more_points_than_are_read_are_told_so() -> None:
