@@ -257,7 +257,7 @@ def _first(name: str) -> str:
     return word[0] if word else ""
 
 
-_FINDERS: dict[str, Callable[[str], Iterator[Span]]] = {
+_FINDERS: dict[str, Callable[[str], Iterable[Span]]] = {
     "email": _matching("email", _EMAIL, lambda _: True),
     "iban": _matching("iban", _IBAN, _is_iban),
     "card": _matching("card", _CARD, _is_card),
