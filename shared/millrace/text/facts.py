@@ -19,7 +19,8 @@ from millrace.text import quantities as q
 from millrace.text.words import STOP, SURROGATE, WORD, stem, unmarked
 
 MARKER = re.compile(r"\{\{RED:[^{}\n]{0,200}\}\}")
-FENCE = re.compile(r"^(?P<f>```+|~~~+)[^\n]*\n(?:.*?\n)??(?P=f)[ \t]*$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"([ \t]*(?:(?:[-*+•]|\d{1,3}[.)])[ \t]+)?)(```+|~~~+)[^`\n]*$", re.MULTILINE)
+"""The line that opens a block, in a list item or before any."""
 INLINE_CODE = re.compile(r"(?<!`)(`{1,2})(?!`)([^`\n]{1,500})\1(?!`)")
 URL = re.compile(
     r"(?:[hH][tT][tT][pP][sS]?|[fF][tT][pP])://[^\s<>\"'`\])}]+|[wW][wW][wW]\.[^\s<>\"'`\])}]+|(?<=\]\()[^\s()]{1,2000}(?=\))"
@@ -41,26 +42,31 @@ NUMBERED = re.compile(r"^[ \t]*\d{1,3}[.)][ \t]+\S", re.MULTILINE)
 IMAGE = re.compile(r"!\[[^\]\n]{0,300}\]\(")
 
 _NEUTRAL = re.compile(
-    r"\bnot (?:only|just|merely|simply|solely|to mention|limited to|all)\b"
+    r"\bnot (?:only|just|merely|simply|solely|to mention)\b|\b(?:including|such as),? but not limited(?= to\b)"
     r"|\b\w{2,5}n['’]t (?:just|only|merely|simply)\b"
-    r"|\bno (?:doubt|matter|stranger to|wonder|secret|further|denying|question)\b|\bor not\b|\bif not\b|\bwhy not\b"
-    r"|\bwithout (?:a )?(?:doubt|question|further)\b|\bnothing short of\b"
-    r"|\b(?:needless|goes without|make no) (?:to )?\w+"
-    r"|\b(?:cannot|can['’]t) be (?:over|under)(?:stated|emphasi[sz]ed)\b"
+    r"|\bno (?:doubt|matter|stranger(?= to\b)|wonder|secret|denying|question(?=,? (?:that|about)\b))"
+    r"(?<!ha[sd] no doubt)(?<!have no doubt)\b"
+    r"|\b(?:whether or|may or may|might or might) not\b|\bor not(?=\s?(?:[.,;:!?)—–]|\Z))"
+    r"|\bwithout (?:a )?(?:doubt|question)\b|\b(?:without|with no) further(?= (?:ado|delay)\b)|\blook no further\b"
+    r"|\bthat(?:['’]s| is) not all(?=\s?[.!:;—–])|\bnothing short(?= of\b)"
+    r"|\bgoes without saying\b|\bmake no mistake\b"
+    r"|\b(?:cannot|can['’]t) be (?:over|under)(?:stated|estimated|emphasi[sz]ed)\b"
     r"|\b(?:cannot|can['’]t) be denied\b"
-    r"|\bmore often than not\b|\blast but (?:certainly )?not least\b|\b(?:do not|don['’]t) hesitate to\b"
+    r"|\bmore often than not\b|\blast but (?:certainly )?not least\b|\b(?:do not|don['’]t) hesitate(?= to\b)"
 )
+"""What negates nothing; it may go, as long as its last word does not stay behind alone: no doubt, doubt."""
+_FOCUS = frozenset("only just merely simply solely".split())
 _HARD_NEGATIONS = frozenset(
     "not no never none nobody nothing nowhere neither nor without cannot no-one n't n’t".split()
 )
 _SOFT_NEGATIONS = frozenset(
-    """fail fails failed failing lack lacks lacked lacking unable refuse refuses refused refusing hardly scarcely rarely
-    seldom barely avoid avoids avoided avoiding absent absence missing
-    except stop stops stopped prevent prevents
-    prevented false unlikely unclear unknown unchanged unaffected unavailable unnecessary impossible insufficient
-    incorrect     incomplete instead""".split()
+    """fail fails failed failing lack lacks lacked lacking unable refuse refuses refused refusing hardly scarcely
+    rarely seldom barely avoid avoids avoided avoiding absent absence missing except stop stops stopped prevent
+    prevents prevented false unlikely unclear unknown unchanged unaffected unavailable unnecessary impossible
+    insufficient incorrect incomplete instead unaware""".split()
 )
 _SIGNALS = sorted(_HARD_NEGATIONS | _SOFT_NEGATIONS | q.NUMBER_WORDS | q.DAY_WORDS)
+_CLAUSE_END = re.compile(r"[.!?;:](?!\w)|\n")
 _WORDS = re.compile(r"[^\W_]+")
 _BETWEEN = "".join(chr(n) if chr(n).isalnum() else " " for n in range(128))
 """ASCII with a space for whatever is in no word."""
@@ -81,6 +87,7 @@ class Facts:
     names: dict[str, str] = field(default_factory=dict)
     words: frozenset[str] = frozenset()
     negations: list[str] = field(default_factory=list)
+    neutral: list[str] = field(default_factory=list)
     soft_negations: int = 0
     structure: tuple[tuple[str, str], ...] = ()
 
@@ -92,7 +99,8 @@ class Facts:
 def read(text: str) -> Facts:
     """All facts of one text."""
     exact: dict[str, Counter[str]] = {}
-    rest = text
+    exact["code"] = Counter()
+    rest = _unfenced(text, exact["code"]) if "```" in text or "~~~" in text else text
     for kind, needles, pattern in _TAKEN:
         if kind not in exact:
             exact[kind] = Counter()
@@ -102,7 +110,7 @@ def read(text: str) -> Facts:
                 break
     structure = _structure(rest)
     exact["quote"] = Counter(_canonical("quote", quoted) for quoted in _quotes(rest))
-    numbers, days, negations, soft = _scan(rest, _lower(rest))
+    numbers, days, negations, neutral, soft = _scan(rest, _lower(rest))
     unlisted = _unlisted(rest) if structure[2][1] != "0" else rest
     found_dates, quantities = q.read(unlisted, numbers, days)
     return Facts(
@@ -112,6 +120,7 @@ def read(text: str) -> Facts:
         names=names.read(rest),
         words=_words(text),
         negations=negations,
+        neutral=neutral,
         soft_negations=soft,
         structure=structure,
     )
@@ -119,7 +128,6 @@ def read(text: str) -> Facts:
 
 _TAKEN = (
     ("marker", ("{{RED:",), MARKER),
-    ("code", ("```", "~~~"), FENCE),
     ("code", ("`",), INLINE_CODE),
     ("url", ("://", "www.", "WWW.", "]("), URL),
     ("url", ("@",), EMAIL),
@@ -152,6 +160,30 @@ def _lower(text: str) -> str:
     if len(low) != len(text):
         low = "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
     return low if low.isascii() else SURROGATE.sub("?", low)
+
+
+def _unfenced(text: str, bag: Counter[str]) -> str:
+    """The text without its fenced blocks, of which each is a code; how far a whole block is indented is no matter."""
+    out: list[str] = []
+    held: list[str] = []
+    fence = ""
+    indent = 0
+    for line in text.splitlines(keepends=True):
+        if fence:
+            held.append(line[min(indent, len(line) - len(line.lstrip(" \t"))) :])
+            bare = line.strip()
+            if bare.startswith(fence) and not bare.strip(fence[0]):
+                bag["".join(held).rstrip()] += 1
+                fence, held = "", []
+        elif opened := FENCE.match(line):
+            lead, fence = opened.groups()
+            indent, held = len(lead), [line[len(lead) :]]
+            out.append(f"{lead}\n")
+        else:
+            out.append(line)
+    if held:
+        bag["".join(held).rstrip()] += 1
+    return "".join(out)
 
 
 def _take(kind: str, pattern: re.Pattern[str], text: str, bag: Counter[str]) -> str:
@@ -235,11 +267,14 @@ def _structure(text: str) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _scan(text: str, low: str) -> tuple[list[int], list[int], list[str], int]:
-    """Where words of numbers and of days begin, the stem after each negation, how many soft negations."""
+def _scan(text: str, low: str) -> tuple[list[int], list[int], list[str], list[str], int]:
+    """Where words of numbers and of days begin, the stem after each negation, phrases that negate nothing, how many
+    soft negations.
+    """
     numbers: list[int] = []
     days: list[int] = []
     negations: list[str] = []
+    neutral: list[str] = []
     soft = at = 0
     size = len(low)
     for n, start, end in _signals().find_matches_as_indexes(low, overlapping=True):
@@ -254,21 +289,34 @@ def _scan(text: str, low: str) -> tuple[list[int], list[int], list[str], int]:
             days.append(start)
         elif word in _SOFT_NEGATIONS:
             soft += 1
-        elif start >= at and not _neutral(low, start, end):
-            negations.append(_head(text, end))
+        elif start >= at:
+            phrase = _neutral(low, start, end)
+            if phrase:
+                neutral.append(_left_of(phrase, low))
+            else:
+                negations.append(_head(text, end))
             at = end
-    return numbers, days, negations, soft
+    return numbers, days, negations, neutral, soft
 
 
-def _neutral(low: str, start: int, end: int) -> bool:
-    """The negation belongs to a phrase that negates nothing: not only, no doubt, last but not least."""
+def _neutral(low: str, start: int, end: int) -> re.Match[str] | None:
+    """The phrase that negates nothing to which the negation belongs: not only, no doubt, last but not least."""
     found = _NEUTRAL.finditer(low, max(0, start - 30), end + 40)
-    return any(match.start() <= start and end <= match.end() for match in found)
+    return next((match for match in found if match.start() <= start and end <= match.end()), None)
+
+
+def _left_of(phrase: re.Match[str], low: str) -> str:
+    """What would turn the sense, were it all that is left: "doubt" of "no doubt", "only staff" of "not only staff"."""
+    last = phrase.group().rsplit(" ", 1)[1]
+    if last not in _FOCUS:
+        return last
+    return f"{last} {following.group()}" if (following := WORD.search(low, phrase.end())) else last
 
 
 def _head(text: str, end: int) -> str:
     """Stem of the content word that a negation is about, "" at the end of a clause."""
-    for word in WORD.finditer(text, end, min(len(text), end + 60)):
+    stop = _CLAUSE_END.search(text, end, end + 60)
+    for word in WORD.finditer(text, end, stop.start() if stop else min(len(text), end + 60)):
         if word.group().lower() not in STOP:
             return stem(word.group())
     return ""

@@ -66,7 +66,7 @@ def _compare(source: str, rewrite: str, before: Facts, after: Facts) -> list[Vio
     found += _quantities(before, after)
     found += _names(before, after)
     found += _roles(source, rewrite, before, after)
-    found += _negations(before, after)
+    found += _negations(source, rewrite, before, after)
     found += [
         Violation("structure", f"{name}: {old or 'none'}", f"{name}: {new or 'none'}")
         for (name, old), (_, new) in zip(before.structure, after.structure, strict=True)
@@ -167,13 +167,26 @@ def _roles(source: str, rewrite: str, before: Facts, after: Facts) -> Iterator[V
     yield from (Violation("number", *s) for s in roles.unnumbered(_bound(before), _bound(after), after.words))
 
 
-def _negations(before: Facts, after: Facts) -> Iterator[Violation]:
+def _negations(source: str, rewrite: str, before: Facts, after: Facts) -> Iterator[Violation]:
+    """A soft negation excuses a hard one only where it came or went with it: cannot, unable to."""
     old, new = Counter(before.negations), Counter(after.negations)
     lost, added = old - new, new - old
-    if len(before.negations) > len(after.negations) + after.soft_negations:
+    more, softened = old.total() - new.total(), after.soft_negations - before.soft_negations
+    if more > max(0, softened):
         yield Violation("negation", f"not {next(iter(lost), '')}".strip(), "")
-    elif len(after.negations) > len(before.negations) + before.soft_negations:
+    elif -more > max(0, -softened):
         yield Violation("negation", "", f"not {next(iter(added), '')}".strip())
+    old, new = Counter(before.neutral), Counter(after.neutral)
+    for phrase in sorted((old - new) + (new - old)):
+        bare = _count(phrase, rewrite) - new[phrase] - _count(phrase, source) + old[phrase]
+        if bare > 0 and old[phrase] > new[phrase]:
+            yield Violation("negation", f"not {phrase}", phrase)
+        elif bare < 0 and new[phrase] > old[phrase]:
+            yield Violation("negation", phrase, f"not {phrase}")
+
+
+def _count(phrase: str, text: str) -> int:
+    return len(re.findall(rf"\b{re.escape(phrase)}\b", text, re.IGNORECASE))
 
 
 def _size(source: str, rewrite: str, before: Facts, after: Facts) -> Iterator[Violation]:

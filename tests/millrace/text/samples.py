@@ -251,6 +251,17 @@ FAITHFUL_PAIRS += [
     ("According to Maria, Tom left; according to Tom, Maria left.", "Maria says Tom left, and Tom says Maria left."),
 ]
 
+FAITHFUL_PAIRS += [
+    ("It goes without saying that bread is good.", "Bread is good."),
+    ("Pack tools, including but not limited to a saw.", "Pack tools, including a saw."),
+    ("There is no question that bread is good.", "Bread is good."),
+    ("Decide whether or not to go.", "Decide whether to go."),
+    ("If you want bread, look no further than the shop.", "If you want bread, go to the shop."),
+    ("1. Run this now:\n   ```\n   rm b\n   ```\nIt is done.", "1. Run this:\n\n```\nrm b\n```\n\nDone."),
+    ("- ```\n  rm b\n  ```\nWe utilize rope.", "- ```\n  rm b\n  ```\nWe use rope."),
+    ("He was unaware of the change.", "He did not know of the change."),
+]
+
 PLANTED = [
     # kind, source, rewrite with one planted change
     ("number", "We sold 412 units to the shop.", "We sold 421 units to the shop."),
@@ -296,6 +307,9 @@ PLANTED = [
     ("url", "Write to ann@x.org for help.", "Write to ann@y.org for help."),
     ("code", "Run `make all` to build it.", "Run `make test` to build it."),
     ("code", "Run this:\n\n```\nmake all\n```\n", "Run this:\n\n```\nmake any\n```\n"),
+    ("code", "1. Run:\n   ```\n   rm build\n   ```", "1. Run:\n   ```\n   rm src\n   ```"),
+    ("code", "- ```sh\n  rm build\n  ```\n- Go home.", "- ```sh\n  rm src\n  ```\n- Go home."),
+    ("code", "~~~\nrm build", "~~~\nrm src"),
     ("citation", "This was shown before [12].", "This was shown before [13]."),
     ("citation", "This holds (Smith et al., 2020) in mice.", "This holds in mice."),
     ("citation", "This was shown before.", "This was shown before [1]."),
@@ -305,6 +319,21 @@ PLANTED = [
     ("negation", "Do not open the valve.", "Open the valve."),
     ("negation", "The plan has no risk at all.", "The plan has risk at all."),
     ("negation", "You cannot leave without a pass.", "You can leave with a pass."),
+    ("negation", "Do not stop taking the tablets.", "Stop taking the tablets."),
+    ("negation", "The vaccine did not prevent infection.", "The vaccine prevented infection."),
+    (
+        "negation",
+        "Avoid alcohol. The patient is not allergic to penicillin.",
+        "Avoid alcohol. The patient is allergic to penicillin.",
+    ),
+    ("negation", "Avoid alcohol. The drug is safe.", "Avoid alcohol. The drug is not safe."),
+    ("negation", "Not all patients recovered.", "All patients recovered."),
+    ("negation", "No further treatment is needed.", "Further treatment is needed."),
+    ("negation", "If not treated, it is fatal.", "If treated, it is fatal."),
+    ("negation", "Access is not limited to staff.", "Access is limited to staff."),
+    ("negation", "There is no doubt that it works.", "There is doubt that it works."),
+    ("negation", "Only staff may enter.", "Not only staff may enter."),
+    ("negation", "They make no profit.", "They make profit."),
     ("unit", "Walk for 5 km along the river.", "Walk for 5 miles along the river."),
     ("unit", "Take 20 mg in the morning.", "Take 20 g in the morning."),
     ("unit", "It costs $40 a month.", "It costs €40 a month."),

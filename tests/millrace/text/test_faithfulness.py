@@ -111,7 +111,27 @@ def test_any_number_that_changes_is_found(value: int, frame: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "unit", ["(Ab, ", "[1, ", "“a", '"a ', "`a", "{{RED:", "not ", "1/", "1.", "A ", "a@", "www.", "$1", "Jan 1 "]
+    "unit",
+    [
+        "(Ab, ",
+        "[1, ",
+        "“a",
+        '"a ',
+        "`a",
+        "{{RED:",
+        "not ",
+        "1/",
+        "1.",
+        "A ",
+        "a@",
+        "www.",
+        "$1",
+        "Jan 1 ",
+        "```a\n",
+        "~~~\n```\n",
+        "no ",
+        "- ```\n",
+    ],
 )
 def test_repetition_of_any_opener_takes_linear_time(unit: str) -> None:
     def seconds(count: int) -> float:
