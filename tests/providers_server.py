@@ -197,7 +197,8 @@ class OpenAI(Wire):
         return total | {"prompt_tokens_details": details}
 
     def whole(self, answer: Answer, script: Script, body: Any) -> Any:
-        message = {"role": "assistant", "content": answer.text, "refusal": None}
+        content = None if script is Script.CUT_OFF and not answer.text else answer.text
+        message = {"role": "assistant", "content": content, "refusal": None}
         choice = {"index": 0, "message": message, "finish_reason": self.finish(script), "logprobs": None}
         reply = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": body["model"]}
         usage = self.usage(answer, script)
@@ -286,6 +287,8 @@ class Google(Wire):
         if counts is None:
             return None
         thoughts = 30 if counts[1] > 30 else 0
+        if script is Script.CUT_OFF and not answer.text:
+            return {"promptTokenCount": counts[0], "thoughtsTokenCount": counts[1]}
         written = {"candidatesTokenCount": counts[1] - thoughts, "thoughtsTokenCount": thoughts}
         return {"promptTokenCount": counts[0], "cachedContentTokenCount": answer.cached_tokens} | written
 

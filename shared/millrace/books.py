@@ -18,15 +18,14 @@ from .complexity import quality_of
 from .errors import Abandoned, MillraceError, OverBudget, Unavailable
 from .learning import Learning
 from .prices import charge
-from .providers import Completion
+from .providers import Ask, Completion, CutOff
+from .providers.counting import most_read
+from .providers.prompt import ask_for
 from .ranking import CHARACTERS_PER_TOKEN, Ranking
 from .routing import Order
 from .tenants import Tenant
 from .text.scores import score
 from .usage import Hold, Spent, Usage, ceiling_usd
-
-ROOM = 4
-"""Output tokens that are reserved for each that the text has: thinking and a longer rewrite."""
 
 
 @dataclass(frozen=True)
@@ -73,20 +72,22 @@ class Account:
     def order(self, text: str) -> Order:
         return self.ranking(text).order(self.state, self.purse, self.books.draw())
 
-    def call(self, entry: Entry, text: str, work: Callable[[], Completion]) -> Completion:
+    def call(self, entry: Entry, ask: Ask, work: Callable[[], Completion]) -> Completion:
         """`work` under a hold. OverBudget where the day's budget has no room for it."""
-        hold = self._hold(entry, text)
+        hold = self._hold(entry, ask)
         try:
             completion = work()
         except MillraceError as error:
-            self._close(hold, entry, text, error)
+            self._close(hold, entry, ask.text, error)
             raise
         if hold is not None:
-            self._settle(hold, entry, text, completion)
+            self._settle(hold, entry, ask.text, completion)
         return completion
 
     def learn(self, entry: Entry, text: str, completion: Completion, faithful: bool, latency_s: float) -> None:
-        """Of every model that answered: 0 for an unfaithful rewrite, half for a faithful one, the rest by score."""
+        """Of every model that answered: 0 for a rewrite that is unfaithful or cut off, half for a faithful one; more by
+        score.
+        """
         if entry.id == RULES.id:
             return
         quality = 0.5 + 0.5 * (1.0 - self.score(completion.text)["ai_likeness"]) if faithful else 0.0
@@ -109,10 +110,9 @@ class Account:
         seen = self.taught.get(model_id)
         return {name: getattr(seen, name) for name in seen.__dataclass_fields__} if seen else None
 
-    def _hold(self, entry: Entry, text: str) -> Hold | None:
+    def _hold(self, entry: Entry, ask: Ask) -> Hold | None:
         """None where a free call cannot be counted just now."""
-        tokens_in, tokens_out = self.ranking(text).tokens if paid(entry) else (0, 0)
-        most = ceiling_usd(entry, tokens_in, ROOM * tokens_out) if paid(entry) else 0.0
+        most = _most_usd(entry, ask) if paid(entry) else 0.0
         try:
             hold = self.books.usage.reserve(self.tenant, most)
         except MillraceError as error:
@@ -131,9 +131,11 @@ class Account:
         quietly(lambda: self.books.usage.settle(hold, spent))
 
     def _close(self, hold: Hold | None, entry: Entry, text: str, error: MillraceError) -> None:
-        """A call that timed out or was left may be billed all the same; one that was refused is not."""
+        """What was cut off is billed as counted, what timed out or was left may be; what was refused is not."""
         if hold is None:
             return
+        if isinstance(error, CutOff):
+            return self._settle(hold, entry, text, error.completion)
         if paid(entry) and type(error) in (Unavailable, Abandoned):
             forecast = self.ranking(text).forecast_usd(entry)
             quietly(lambda: self.books.usage.settle(hold, Spent(entry.id, forecast, failed=True)))
@@ -143,6 +145,12 @@ class Account:
 
 def paid(entry: Entry) -> bool:
     return bool(entry.input_usd or entry.output_usd)
+
+
+def _most_usd(entry: Entry, ask: Ask) -> float:
+    """Of the request as it is made: what it holds, and the output limit that it bears, thinking included."""
+    talk = ask_for(entry, ask)
+    return ceiling_usd(entry, most_read(talk), talk.max_tokens)
 
 
 def cost_usd(entry: Entry, completion: Completion) -> float:

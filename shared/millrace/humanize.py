@@ -29,7 +29,7 @@ from .datapoints import MAX_TEXT, MAX_WORDS, DataPoint, Origin, check_unicode, c
 from .errors import Abandoned, InvalidInput, MillraceError, TooLarge, Unavailable
 from .fit import Fit
 from .paragraphs import Part, Released
-from .providers import PROVIDERS, Ask, Completion, Provider, provider
+from .providers import PROVIDERS, Ask, Completion, CutOff, Provider, provider
 from .routing import AUTO, Choice, Reason, choose
 from .tenants import Tenant
 from .text.faithfulness import Violation, verify
@@ -242,14 +242,16 @@ class Humanizer:
             try:
                 completion = self._call(entry, ask, called + left_s)
             except MillraceError as error:
+                if isinstance(error, CutOff):
+                    spent.append((entry, error.completion))
+                    self._learn(entry, ask, error.completion, False, called)
                 if choice.wished or isinstance(error, Abandoned):
                     raise
                 reasons.append(Reason("unavailable", str(error)))
                 continue
             spent.append((entry, completion))
             violations = [*verify(ask.text, completion.text), *_strange(entry, ask.text, completion.text)]
-            if self.account is not None:
-                self.account.learn(entry, ask.text, completion, not violations, self.clock() - called)
+            self._learn(entry, ask, completion, not violations, called)
             if not violations:
                 answered = Reason("answered", f"{entry.id} answered and its rewrite verified")
                 return Written(completion.text, entry, (answered, *reasons), tuple(spent))
@@ -262,10 +264,14 @@ class Humanizer:
         reasons.append(Reason("unchanged", "no rewrite verified, so the text is returned as it is"))
         return Written(ask.text, RULES, tuple(reasons), tuple(spent))
 
+    def _learn(self, entry: Entry, ask: Ask, completion: Completion, faithful: bool, called: float) -> None:
+        if self.account is not None:
+            self.account.learn(entry, ask.text, completion, faithful, self.clock() - called)
+
     def _call(self, entry: Entry, ask: Ask, until: float) -> Completion:
         if self.account is None:
             return self._tried(entry, ask, until)
-        return self.account.call(entry, ask.text, lambda: self._tried(entry, ask, until))
+        return self.account.call(entry, ask, lambda: self._tried(entry, ask, until))
 
     def _tried(self, entry: Entry, ask: Ask, until: float) -> Completion:
         if self.calls is None or entry.id == RULES.id:

@@ -14,16 +14,12 @@ from .books import cost_usd, paid, quietly
 from .catalogue import Entry
 from .errors import Abandoned, MillraceError, OverBudget, Unavailable
 from .providers import Completion, Talk
-from .providers.counting import estimate
+from .providers.counting import estimate, most_read
 from .tenants import Tenant
 from .usage import Hold, Spent, Usage, ceiling_usd
 
 OUTPUT = (16_384, 4_096, 1_024)
 """Tokens, thinking included."""
-SAFETY = 1.3
-"""The tokenizers of 2026 count up to 30 % more than is estimated."""
-PER_MESSAGE = 16
-"""Tokens that a chat template adds."""
 
 
 @dataclass
@@ -44,7 +40,7 @@ class Tab:
         billed = bool(said) or type(error) in (Unavailable, Abandoned) or not isinstance(error, MillraceError)
         if not (billed and paid(self.entry)):
             return self._spent(Spent(self.entry.id, failed=True))
-        read, written = _read(self.talk), estimate(said)
+        read, written = most_read(self.talk), estimate(said)
         cost = cost_usd(self.entry, Completion(said, read, written))
         self._spent(Spent(self.entry.id, cost, read, written, failed=True))
 
@@ -70,7 +66,7 @@ def _opened(usage: Usage, tenant: Tenant, entry: Entry, talk: Talk) -> Tab:
         if not paid(entry) or usage.policy(tenant).daily_usd is None:
             return Tab(usage, entry, talk, usage.reserve(tenant, 0.0))
         for limit in _limits(entry, talk):
-            hold = usage.reserve(tenant, ceiling_usd(entry, _read(talk), limit))
+            hold = usage.reserve(tenant, ceiling_usd(entry, most_read(talk), limit))
             if hold is not None:
                 return Tab(usage, entry, replace(talk, max_tokens=limit), hold)
     except MillraceError as error:
@@ -85,10 +81,3 @@ def _limits(entry: Entry, talk: Talk) -> list[int]:
     if talk.max_tokens:
         return [min(talk.max_tokens, most)]
     return sorted({min(limit, most) for limit in OUTPUT}, reverse=True)
-
-
-def _read(talk: Talk) -> int:
-    """Input tokens, rather too many."""
-    return round(SAFETY * sum(estimate(message.content) for message in talk.messages)) + PER_MESSAGE * len(
-        talk.messages
-    )

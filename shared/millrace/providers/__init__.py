@@ -7,13 +7,13 @@ Unavailable and what derives from it let the next route try. Nothing here import
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..catalogue import Entry
-from ..errors import InvalidInput
+from ..errors import Declined, InvalidInput
 
 if TYPE_CHECKING:
     from .reach import Reach
@@ -68,6 +68,17 @@ class Completion:
     """stop or length."""
     flags: tuple[str, ...] = ()
     """usage-estimated, usage-clamped: the reply's own counts were missing or could not be true."""
+
+
+class CutOff(Declined):
+    """The answer ended at its limit before it was whole; it is billed all the same, so what it took comes along.
+
+    Not what it said: an error may be logged.
+    """
+
+    def __init__(self, entry: Entry, completion: Completion) -> None:
+        super().__init__(f"{entry.id} was cut off before the rewrite was whole.")
+        self.completion = replace(completion, text="")
 
 
 @dataclass(frozen=True)
@@ -176,8 +187,6 @@ def _rewrite(module: Talker, entry: Entry, ask: Ask, timeout_s: float) -> Comple
 
 def _talker(entry: Entry) -> Talker:
     if not PROVIDERS[entry.provider].talks:
-        from ..errors import Declined
-
         raise Declined(f"{entry.id} rewrites texts and does not take a conversation.")
     talker: Talker = _module(entry.provider)
     return talker

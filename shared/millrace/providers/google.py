@@ -114,6 +114,12 @@ def _text(entry: Entry, reply: Any) -> tuple[str, str | None]:
     return text, finish or None
 
 
+def _sum(*counts: Any) -> Any:
+    """Of those that are told: thoughts that left room for no word stand alone. No number, no sum."""
+    told = [count for count in counts if count is not None]
+    return sum(told) if told and all(isinstance(count, int) for count in told) else None
+
+
 def _completion(entry: Entry, talk: Talk, text: str, usage: Any, finish: str) -> Completion:
     written, thought = getattr(usage, "candidates_token_count", None), getattr(usage, "thoughts_token_count", None)
     return counted(
@@ -121,7 +127,7 @@ def _completion(entry: Entry, talk: Talk, text: str, usage: Any, finish: str) ->
         talk,
         text,
         getattr(usage, "prompt_token_count", None),
-        written + (thought or 0) if isinstance(written, int) and isinstance(thought or 0, int) else None,
+        _sum(written, thought),
         getattr(usage, "cached_content_token_count", None) or 0,
         "length" if finish == "MAX_TOKENS" else "stop",
         # Google does not say whether its limit holds for thoughts too, so it bounds no count.

@@ -129,6 +129,8 @@ def _raise_declined(entry: Entry, finish: Any, refusal: Any) -> None:
 
 
 def _completion(entry: Entry, talk: Talk, text: Any, counts: tuple[Any, Any, Any], finish: Any) -> Completion:
+    if text is None and finish == "length":
+        text = ""  # its thinking took all that it was allowed
     if not isinstance(text, str):
         raise Unavailable(f"{entry.id} answered without a text.")
     return counted(entry, talk, text, *counts, "length" if finish == "length" else "stop", talk.max_tokens)

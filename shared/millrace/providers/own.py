@@ -16,7 +16,7 @@ from ..catalogue import Entry
 from ..deadlines import in_time
 from ..errors import MillraceError, Unavailable
 from ..text.prompt import user_message
-from . import Ask, Completion, Health, Message, Talk
+from . import Ask, Completion, CutOff, Health, Message, Talk
 from .counting import counted, estimate
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def complete(entry: Entry, ask: Ask, timeout_s: float) -> Completion:
     limit = 64 + 2 * estimate(ask.text)
     completion = _invoke(entry, Talk((Message("user", prompt),), limit, 0.0), timeout_s)
     if completion.finish == "length":
-        raise Unavailable(f"{entry.id} was cut off before the rewrite was whole.")
+        raise CutOff(entry, completion)
     return completion
 
 

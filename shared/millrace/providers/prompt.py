@@ -11,9 +11,9 @@ import re
 import secrets
 
 from ..catalogue import Entry
-from ..errors import Declined, Unavailable
+from ..errors import Unavailable
 from ..text.prompt import user_message
-from . import Ask, Completion, Message, Talk
+from . import Ask, Completion, CutOff, Message, Talk
 from .counting import estimate
 
 STRENGTHS = {
@@ -67,9 +67,9 @@ def ask_for(entry: Entry, ask: Ask, id: str | None = None) -> Talk:
 
 
 def rewrite_of(entry: Entry, ask: Ask, completion: Completion) -> Completion:
-    """The completion with nothing but the rewrite in it. Declined when it was cut off."""
+    """The completion with nothing but the rewrite in it. CutOff where that is not whole."""
     if completion.finish == "length":
-        raise Declined(f"{entry.id} was cut off before the rewrite was whole.")
+        raise CutOff(entry, completion)
     text = extracted(completion.text, ask.text)
     if not text:
         raise Unavailable(f"{entry.id} answered with nothing.")

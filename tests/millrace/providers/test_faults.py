@@ -10,12 +10,12 @@ from collections.abc import Callable
 import pytest
 from millrace.catalogue import Entry
 from millrace.errors import Declined, MillraceError, ProviderRefused, Throttled, Unavailable
-from millrace.providers import PROVIDERS, Ask, Completion, Message, Talk, _module
+from millrace.providers import PROVIDERS, Ask, Completion, CutOff, Message, Talk, _module
 from millrace.providers.prompt import ask_for, rewrite_of
 from millrace.providers.reach import Reach
 
 from tests.millrace.providers.conftest import CANARY, TEXT
-from tests.providers_server import SOUND, ProviderServer, Script
+from tests.providers_server import SOUND, Answer, ProviderServer, Script
 
 TALKERS = ("openai", "anthropic", "google", "groq", "custom", "gguf")
 PROVIDERS_TRIED = (*TALKERS, "tfserving", "torchserve")
@@ -149,6 +149,21 @@ def test_usage_is_the_replys_own_and_absurd_usage_is_flagged(
             odd = _call(kind, entries[name], 20, reach)
             assert flag in odd.flags, (name, kind, script)
             assert 0 < odd.input_tokens < 20_000 and 0 < odd.output_tokens <= 128_000, (name, kind, script)
+
+
+@pytest.mark.parametrize("name", TALKERS)
+@pytest.mark.parametrize("said", ["We use", ""])
+def test_a_rewrite_that_was_cut_off_says_what_it_took(
+    name: str, said: str, server: ProviderServer, reach: Reach, entries: dict[str, Entry]
+) -> None:
+    """H7: also where thinking took all that was allowed, and no word was written."""
+    server.script, server.answer = Script.CUT_OFF, lambda prompt: Answer(said)
+
+    with pytest.raises(CutOff) as cut:
+        _call("whole", entries[name], 20, reach)
+
+    completion = cut.value.completion
+    assert (completion.input_tokens, completion.output_tokens, completion.flags) == (120, 80, ())
 
 
 def test_every_provider_of_the_table_is_tried_here() -> None:

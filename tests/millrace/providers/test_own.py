@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from millrace import aws
 from millrace.catalogue import Entry
 from millrace.errors import Unavailable
-from millrace.providers import Ask, Message, Talk, own
+from millrace.providers import Ask, CutOff, Message, Talk, own
 from millrace.providers.reach import Reach
 
 ENTRY = Entry("clear@3", "own", endpoint="e-clear", instruction="Rewrite it.")
@@ -86,6 +86,15 @@ def test_whatever_goes_wrong_is_unavailable(monkeypatch: pytest.MonkeyPatch, rep
 
     with pytest.raises(Unavailable):
         own.complete(ENTRY, Ask(TEXT), 5.0)
+
+
+def test_a_rewrite_that_was_cut_off_says_what_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    """H7."""
+    _play(monkeypatch, _reply("We use", "length", prompt_tokens=9, completion_tokens=3))
+
+    with pytest.raises(CutOff) as cut:
+        own.complete(ENTRY, Ask(TEXT), 5.0)
+    assert (cut.value.completion.input_tokens, cut.value.completion.output_tokens) == (9, 3)
 
 
 def test_an_endpoint_that_hangs_is_given_up_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:

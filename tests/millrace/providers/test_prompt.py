@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from millrace.catalogue import Entry
-from millrace.errors import Declined, Unavailable
-from millrace.providers import Ask, Completion
+from millrace.errors import Unavailable
+from millrace.providers import Ask, Completion, CutOff
 from millrace.providers.prompt import STRENGTHS, SYSTEM, THINKING_ROOM, TONES, ask_for, extracted, rewrite_of
 
 ENTRY = Entry("gpt-6-luna", "openai")
@@ -100,8 +100,9 @@ def test_any_reply_gives_a_text_that_was_in_it(reply: str, source: str) -> None:
 
 
 def test_a_rewrite_that_was_cut_off_or_is_empty_is_none() -> None:
-    with pytest.raises(Declined):
-        rewrite_of(ENTRY, Ask(SOURCE), Completion("We use", finish="length"))
+    with pytest.raises(CutOff) as cut:
+        rewrite_of(ENTRY, Ask(SOURCE), Completion("We use", 7, 8, finish="length"))
+    assert (cut.value.completion.input_tokens, cut.value.completion.output_tokens) == (7, 8)
     with pytest.raises(Unavailable):
         rewrite_of(ENTRY, Ask(SOURCE), Completion("<think>hm</think>"))
     kept = rewrite_of(ENTRY, Ask(SOURCE), Completion("We use 42.", 7, 8, 2, "stop", ("usage-clamped",)))
