@@ -5,7 +5,7 @@ import { follow } from "./following.js";
 import { alarm, announce, copyButton, details, el, facts, field, note, options, select } from "./dom.js";
 import { diff } from "./diff.js";
 import { SCORES, scoreTable, violationTable } from "./scores.js";
-import { count, money, plural } from "./words.js";
+import { count, figure, money, plural } from "./words.js";
 
 export const title = "Humanize";
 
@@ -209,6 +209,13 @@ function explanation(answer) {
         ["Took", `${count(answer.latency_ms)} ms`],
         ["Cost", money(usage.cost_usd)],
         ["Tokens", usage.input_tokens + usage.output_tokens ? `${count(usage.input_tokens)} in, ${count(usage.output_tokens)} out` : null],
+        ["Complexity", answer.complexity ? complexity(answer.complexity) : null],
         ["Decision", el("code", answer.decision_id)],
       ])));
+}
+
+/** How much the text asks, and of what most. */
+function complexity({ score, parts }) {
+  const most = Object.entries(parts).sort(([, a], [, b]) => b - a).slice(0, 2).map(([name, value]) => `${name} ${figure(value)}`);
+  return `${figure(score)} of 1 (${most.join(", ")})`;
 }

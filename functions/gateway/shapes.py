@@ -47,6 +47,13 @@ class Scores(BaseModel):
     after: dict[str, float]
 
 
+class Complexity(BaseModel):
+    score: float
+    """In [0, 1]; with the tier it says what quality a text is owed."""
+    parts: dict[str, float]
+    """length, structure, terminology, risk and markup, each in [0, 1]."""
+
+
 class Response(BaseModel):
     """A rewrite."""
 
@@ -54,6 +61,8 @@ class Response(BaseModel):
     model_id: str
     decision_id: str
     reasons: list[Reason]
+    complexity: Complexity | None = None
+    """Of the text that came in; not in the result of a job from before it was told."""
     scores: Scores
     violations: list[Violation]
     usage: Usage

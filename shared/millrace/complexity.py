@@ -19,6 +19,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from .catalogue import Entry
 from .contract import Tier
@@ -62,13 +63,8 @@ class Complexity:
     parts: Mapping[str, float]
     """Each of PARTS in [0, 1]."""
 
-    def to_dict(self) -> dict[str, float]:
-        return {"score": self.score, **self.parts}
-
-    def sentence(self) -> str:
-        """The score and what raised it most, for a person."""
-        most = max(self.parts, key=lambda name: self.parts[name] * WEIGHTS[name])
-        return f"complexity {self.score:.2f}, most of it {most} ({self.parts[most]:.2f})"
+    def to_dict(self) -> dict[str, Any]:
+        return {"score": self.score, "parts": dict(self.parts)}
 
 
 def complexity(text: str) -> Complexity:

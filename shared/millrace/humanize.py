@@ -24,6 +24,7 @@ from .books import Account, Books
 from .calls import Calls
 from .catalogue import RULES, Catalogue, Entry
 from .clock import fresh_id, stamp
+from .complexity import complexity
 from .corpus import Corpus
 from .datapoints import MAX_TEXT, MAX_WORDS, DataPoint, Origin, check_unicode, content_id
 from .errors import Abandoned, InvalidInput, MillraceError, TooLarge, Unavailable
@@ -48,6 +49,8 @@ class Answer:
     model_id: str
     decision_id: str
     reasons: list[dict[str, str]]
+    complexity: dict[str, Any]
+    """Of the text that came in: its score and its parts."""
     scores: dict[str, dict[str, float]]
     violations: list[dict[str, str]]
     usage: dict[str, Any]
@@ -123,6 +126,7 @@ class Humanizer:
             model_id=written.entry.id,
             decision_id=content_id(ask.text, written.text, salt=fresh_id("")),
             reasons=[{"code": reason.code, "text": reason.text} for reason in written.reasons],
+            complexity=self._complexity(ask.text),
             scores={"before": self._score(ask.text), "after": self._score(written.text)},
             violations=[],
             usage=usage_of(written.spent),
@@ -130,6 +134,9 @@ class Humanizer:
         )
         self._capture(tenant, ask, answer)
         return answer
+
+    def _complexity(self, text: str) -> dict[str, Any]:
+        return (self.account.ranking(text).complexity if self.account else complexity(text)).to_dict()
 
     def _score(self, text: str) -> dict[str, float]:
         return self.account.score(text) if self.account else score(text)

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from . import paragraphs
+from .complexity import complexity
 from .datapoints import MAX_TEXT, MAX_WORDS
 from .paragraphs import Part
 from .text.faithfulness import Violation, verify
@@ -115,6 +116,7 @@ def whole(text: str, sections: Sequence[Section], answers: Sequence[Answered]) -
         "decision_id": next((answer.decision_id for answer in answers if answer.decision_id), "") or "",
         "decisions": [answer.decision_id for answer in answers if answer.decision_id],
         "reasons": _reasons(answers),
+        "complexity": complexity(text).to_dict(),
         "scores": {"before": score(text), "after": score(written)},
         "violations": [asdict(violation) for violation in _broken(text, bodies)],
         "usage": usage,

@@ -49,7 +49,7 @@ def test_a_text_is_humanized_in_the_shape_that_the_route_promises(api: Api) -> N
     reply = api("POST", "/api/humanize", {"text": TEXT, "model_id": "auto", "strength": "medium", "tone": "plain"})
 
     assert reply.status == 200
-    promised = "text model_id decision_id reasons scores violations usage latency_ms"
+    promised = "text model_id decision_id reasons complexity scores violations usage latency_ms"
     assert list(reply.body) == promised.split()
     assert set(reply.body["usage"]) == {"input_tokens", "output_tokens", "cost_usd"}
     assert set(reply.body["scores"]) == {"before", "after"} and set(reply.body["reasons"][0]) == {"code", "text"}

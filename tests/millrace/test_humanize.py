@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from millrace import paragraphs
 from millrace.catalogue import RULES, Catalogue, Entry
+from millrace.complexity import PARTS
 from millrace.contract import Tier
 from millrace.corpus import Corpus
 from millrace.errors import (
@@ -100,6 +101,7 @@ def test_the_answer_tells_who_gave_it_why_what_it_cost_and_is_captured() -> None
     assert answer.usage == {"input_tokens": 7, "output_tokens": 5, "cost_usd": pytest.approx(64e-6)}
     assert _codes(answer) == ["answered", "suits", "floor"]
     assert set(answer.scores) == {"before", "after"} and answer.latency_ms >= 0
+    assert answer.complexity["score"] > 0 and set(answer.complexity["parts"]) == set(PARTS)
     point = stage.world.corpus.get(ACME, answer.decision_id)
     assert (point.source, point.target, point.model_id) == (TEXT, FAITHFUL, "writer@2")
     assert not point.origin.trains and stage.world.corpus.counts(ACME).usable == 0

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from millrace import paragraphs
+from millrace.complexity import complexity
 from millrace.humanize import check
 from millrace.sections import SECTION_WORDS, STRETCH_SECTIONS, Answered, Section, kept, planned, sections, whole
 from millrace.text.faithfulness import verify
@@ -76,6 +77,7 @@ def test_answers_come_together_with_their_costs_and_reasons() -> None:
     assert told["usage"]["output_tokens"] == 3 * (len(cut) - 1) and told["decisions"] == ["dp1"] * (len(cut) - 1)
     assert told["reasons"][0]["text"] == f"m answered ({len(cut) - 1} of {len(cut)} sections)"
     assert told["scores"]["before"] and told["scores"]["after"]
+    assert told["complexity"] == complexity(text).to_dict()
 
 
 def test_a_section_that_breaks_the_whole_becomes_what_it_was() -> None:
