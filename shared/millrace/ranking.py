@@ -1,7 +1,8 @@
 """The order of the routes by what the router has learned. Pure: a text, a tier, a state, a purse and a draw in.
 
-One ranking for others' models and our own: measured quality, price and what has been seen of each decide, and the
-floor that the tier is owed for a text of this complexity.
+One ranking for others' models and our own, or an own model could never earn its place: measured quality, price and
+what has been seen of each decide, and the floor that the tier is owed for a text of this complexity. With the rules
+behind all of them it is the chain of `routing`, in an order that was learned.
 """
 
 from __future__ import annotations

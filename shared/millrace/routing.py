@@ -1,8 +1,9 @@
 """Choosing who answers. Pure: catalogue rows, a tier, a text and perhaps a wish in, ordered routes with reasons out.
 
-The order for `auto` is: language models of others, the one that suits the text's difficulty and the tier first; own
-models whose training covers the text; the rules. Whoever cannot be called, or whose training does not cover the text,
-is not tried, and a reason says why.
+The chain for `auto` is: language models of others, the one that suits the text's difficulty and the tier first; own
+models whose training covers the text; the rules. An order that was learned (`ranking`) takes the place of the first two
+links: an own model that has earned it by measured quality and price goes before others, and the rules stay last.
+Whoever cannot be called, or whose training does not cover the text, is not tried, and a reason says why.
 """
 
 from __future__ import annotations

@@ -34,6 +34,18 @@ def test_what_was_seen_of_a_model_moves_it() -> None:
     assert _first(state) != first
 
 
+def test_an_own_model_goes_before_others_once_it_has_earned_it_and_the_rules_stay_last() -> None:
+    """H6, H15."""
+    order = Ranking.of(TEXT, Tier.PROFESSIONAL).order(State(), None, draw=0.0)
+
+    def routes(kept: float) -> list[str]:
+        mine = Entry("mine@1", "own", metrics={"content_kept_rate": kept})
+        return [entry.id for entry in choose([mine, *ROWS], Tier.PROFESSIONAL, TEXT, order=order).routes]
+
+    assert routes(0.99)[0] == "mine@1" and routes(0.99)[-1] == "rules"
+    assert routes(0.2)[-2:] == ["mine@1", "rules"]
+
+
 def test_every_route_says_why_it_stands_where_it_does() -> None:
     order = Ranking.of(TEXT, Tier.ENTERPRISE).order(State(), None, draw=0.5)
 
