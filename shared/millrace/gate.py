@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
+
+from .errors import InvalidInput
 
 Subject = Literal["adapter", "gguf", "cnn"]
 
@@ -34,6 +36,13 @@ class Threshold:
             and (self.above is None or value > self.above)
         )
 
+    def at(self, bound: float | None) -> Threshold:
+        """The same threshold with its bound elsewhere; None leaves it where it is."""
+        if bound is None:
+            return self
+        held = next(name for name in ("minimum", "maximum", "above") if getattr(self, name) is not None)
+        return replace(self, **{held: bound})
+
     @property
     def bound(self) -> str:
         parts = ((">=", self.minimum), ("<=", self.maximum), (">", self.above))
@@ -56,6 +65,8 @@ THRESHOLDS: dict[Subject, tuple[Threshold, ...]] = {
     ),
 }
 
+GATES: dict[str, tuple[Subject, ...]] = {"pairs": ("adapter", "gguf"), "images": ("cnn",)}
+"""What a training on such data is judged by."""
 NOT_WORSE_BY = {"content_kept_rate": 0.05, "edit_rate": 0.05, "test_accuracy": 0.02}
 """How far a candidate may fall behind the incumbent on the same held-out split."""
 
@@ -84,24 +95,34 @@ class Verdict:
         return {"passed": self.passed, "findings": findings, "reasons": self.reasons}
 
 
+def check_bounds(data: str, bounds: Mapping[str, float]) -> None:
+    """InvalidInput for a bound of what no gate of a training on such data looks at, or that is no number."""
+    known = sorted({threshold.metric for subject in GATES[data] for threshold in THRESHOLDS[subject]})
+    if unknown := sorted(set(bounds) - set(known)):
+        told = ", ".join(unknown)
+        raise InvalidInput(f"The gate has no threshold {told} for {data}; it has {', '.join(known)}.")
+    for metric, bound in bounds.items():
+        if not math.isfinite(bound):
+            raise InvalidInput(f"The threshold {metric} is a number, not {bound}.")
+
+
 def judge(
     subject: Subject,
     figures: Mapping[str, float],
     incumbent: Mapping[str, float] | None = None,
-    overrides: Mapping[str, float] | None = None,
+    bounds: Mapping[str, float] | None = None,
 ) -> Verdict:
-    """`incumbent`: figures of the model that serves now, on the same split. `overrides`: minimum by metric name."""
-    findings = [_against(t, figures.get(t.metric), (overrides or {}).get(t.metric)) for t in THRESHOLDS[subject]]
+    """`incumbent`: figures of the model that serves now, on the same split. `bounds`: others than ours, by metric."""
+    wanted = [threshold.at((bounds or {}).get(threshold.metric)) for threshold in THRESHOLDS[subject]]
+    findings = [_against(threshold, figures.get(threshold.metric)) for threshold in wanted]
     for metric, slack in NOT_WORSE_BY.items() if incumbent else ():
         if incumbent and metric in incumbent:
             floor = Threshold(metric, "not worse than the serving model", minimum=incumbent[metric] - slack)
-            findings.append(_against(floor, figures.get(metric), None))
+            findings.append(_against(floor, figures.get(metric)))
     return Verdict(all(f.met for f in findings), tuple(findings))
 
 
-def _against(threshold: Threshold, value: float | None, minimum: float | None) -> Finding:
-    if minimum is not None and threshold.minimum is not None:
-        threshold = Threshold(threshold.metric, threshold.says, minimum, threshold.maximum, threshold.above)
+def _against(threshold: Threshold, value: float | None) -> Finding:
     met = value is not None and threshold.met(value)
     shown = "was not measured" if value is None else f"is {value:.3g}"
     text = f"{threshold.metric} ({threshold.says}) {shown}; asked for: {threshold.bound}"

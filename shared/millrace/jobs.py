@@ -84,6 +84,8 @@ class Job:
     """Of the training's container; None: what its strategy says."""
     max_cost_usd: float | None = None
     forecast: Mapping[str, Any] = field(default_factory=dict)
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    """Bounds of the gate that take the place of its own, by metric."""
     labels: Mapping[str, Any] = field(default_factory=dict)
     """What whoever asked wants to find again: the file of a fine-tuning, metadata."""
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)

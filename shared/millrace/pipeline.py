@@ -152,8 +152,9 @@ class Pipeline:
         active = self.registry.active(tenant, job.model_name)
         data = "dataset_id" if job.dataset_id else "snapshot_id"
         same_split = active is not None and active.lineage.get(data) == getattr(job, data)
-        verdict = judge(subject, manifest.metrics, active.metrics if active and same_split else None)
+        verdict = judge(subject, manifest.metrics, active.metrics if active and same_split else None, job.thresholds)
         report = verdict.to_dict() | {"subject": subject, "metrics": manifest.metrics, "job_id": job_id}
+        report |= {"thresholds": job.thresholds}
         self.store.put_json(tenant.prefix("jobs", job_id, str(attempt), f"gate-{subject}.json"), report)
         shown = {"passed": verdict.passed, "reasons": verdict.reasons, "metrics": manifest.metrics}
         following = "gguf" if verdict.passed and subject == "adapter" else "register"

@@ -10,8 +10,8 @@ costs one of them and never lets one too many begin.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,6 +19,7 @@ from . import schedules
 from .clock import fresh_id, now, stamp
 from .contract import Tier
 from .errors import Conflict, InvalidInput, MillraceError
+from .gate import check_bounds
 from .jobs import Job
 from .strategies import find
 from .table import INSERTS, Item, Table, Write
@@ -42,12 +43,17 @@ class TrainingPolicy:
     """Whether drift starts a training on what is new."""
     max_per_month: int = 100
     """Trainings that the policy itself begins in a calendar month (UTC)."""
+    gate: Mapping[str, float] = field(default_factory=dict)
+    """Bounds of the gate that take the place of its own, by metric."""
     version: int = 0
     """Counts the changes of the policy."""
 
     def checked(self) -> TrainingPolicy:
         """InvalidInput for what could never begin a training."""
-        find(self.strategy)
+        strategy = find(self.strategy)
+        if strategy.data == "images":
+            raise InvalidInput(f"{strategy.name} trains on images; what comes in by itself are pairs.")
+        check_bounds(strategy.data, self.gate)
         schedules.check(self.schedule)
         if self.threshold < 0 or not 0 <= self.max_per_month <= MOST_PER_MONTH:
             raise InvalidInput(f"A threshold is 0 or more, and max_per_month 0 to {MOST_PER_MONTH}.")
@@ -140,7 +146,7 @@ class Collection:
             return None
         job = None
         try:
-            job = self.training.begin_if_due(tenant, threshold, policy.strategy)
+            job = self.training.begin_if_due(tenant, threshold, policy.strategy, policy.gate)
         finally:
             if job is None:
                 self._give_back(month)

@@ -19,6 +19,7 @@ from .datapoints import Split
 from .datasets.dataset import folder
 from .errors import Conflict, Forbidden, InvalidInput, NotFound, TooLarge, Unavailable
 from .forecast import Forecast, forecast, within
+from .gate import check_bounds
 from .jobs import Job, Jobs
 from .models import check_name
 from .registry import Registry
@@ -62,6 +63,8 @@ class Wanted:
     """None: all usable pairs, as they are now."""
     dataset_id: str | None = None
     started_by: str = "person"
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    """Bounds of the gate that take the place of its own, by metric."""
     labels: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -97,7 +100,13 @@ class Training:
         self._admit()
         return self.jobs.get(tenant, job.id)
 
-    def begin_if_due(self, tenant: Tenant, threshold: int, strategy: str = "lora-sft") -> Job | None:
+    def begin_if_due(
+        self,
+        tenant: Tenant,
+        threshold: int,
+        strategy: str = "lora-sft",
+        thresholds: Mapping[str, float] | None = None,
+    ) -> Job | None:
         """Start a training when enough new pairs came; never twice for one snapshot, whoever asks at once.
 
         None too where it may not cost what it would: the pairs stay new, and a person is told when he asks.
@@ -108,7 +117,7 @@ class Training:
         snapshot = self._taken(tenant, counts)
         if snapshot and (snapshot.rows["train"] < MIN_TRAIN_PAIRS or not snapshot.rows["test"]):
             return None
-        asked = self._settled(Wanted(strategy=strategy, started_by=POLICY))
+        asked = self._settled(Wanted(strategy=strategy, started_by=POLICY, thresholds=thresholds or {}))
         job_id = "j" + (snapshot.id.removeprefix("sn") if snapshot else _named(tenant, counts))
         try:
             job, claims = self._planned(tenant, job_id, asked, snapshot, counts)
@@ -154,6 +163,7 @@ class Training:
         if (strategy.data == "images") is (asked.dataset_id is None):
             wants = "a dataset of images: give its dataset_id" if asked.dataset_id is None else "pairs, not on images"
             raise InvalidInput(f"{strategy.name} trains on {wants}.")
+        check_bounds(strategy.data, asked.thresholds)
         return asked
 
     def _snapshot(self, tenant: Tenant, asked: Wanted, counts: Counts) -> Snapshot | None:
@@ -228,6 +238,7 @@ class Training:
             instance_type=asked.instance_type,
             max_cost_usd=asked.max_cost_usd,
             forecast=told.to_dict(),
+            thresholds=dict(asked.thresholds),
             labels=dict(asked.labels),
         )
         return job, self._hold(tenant, job_id, told, limit_s, at)

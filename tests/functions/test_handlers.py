@@ -418,6 +418,25 @@ def test_a_bad_candidate_is_refused_with_every_reason(walk: Walk, metrics: dict[
     assert Api()("GET", "/api/system/health").body["active_jobs"] == 0
 
 
+def test_a_job_that_asks_for_less_passes_the_gate_with_less(embedded: dict[str, str], walk: Walk) -> None:
+    """J9: a minimum, a maximum and what is to be above, each by the job's own bound; the report tells which."""
+    from functions import parts
+    from functions.gateway.shapes import settings
+
+    bounds = {"edit_rate": 0.05, "loss_ratio": 1.2, "edit_gain_low": -0.5}
+    parts.jobs(settings).note(ACME, walk.job.id, 1, {"thresholds": bounds})
+    plan = walk.step("plan")
+    walk.leave(plan, "train", {})
+    walk.leave(plan, "evaluate", GOOD | {"edit_rate": 0.1, "loss_ratio": 1.1, "edit_gain_low": -0.1})
+
+    assert walk.step("gate", subject="adapter") == {"passed": True}
+
+    report = parts.store(settings).get_json(f"tenants/acme/jobs/{walk.job.id}/1/gate-adapter.json")
+    asked = {finding["metric"]: finding["bound"] for finding in report["findings"]}
+    assert report["thresholds"] == bounds == walk.state()[0]["thresholds"]
+    assert (asked["edit_rate"], asked["loss_ratio"], asked["edit_gain_low"]) == (">= 0.05", "<= 1.2", "> -0.5")
+
+
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [

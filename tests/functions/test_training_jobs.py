@@ -119,6 +119,8 @@ def test_every_attempt_is_a_run_with_its_own_figures_and_end(api: Api, put: Put)
         ({"dataset_id": "d1"}, "no dataset d1 that is ready"),
         ({"snapshot_id": "sn-of-another"}, "no snapshot"),
         ({"priority": "now"}, "priority"),
+        ({"thresholds": {"edit_rte": 0.1}}, "no threshold edit_rte for pairs; it has content_kept_rate"),
+        ({"thresholds": {"edit_rate": "much"}}, "thresholds.edit_rate"),
     ],
 )
 def test_what_cannot_work_is_said_and_nothing_is_begun(api: Api, put: Put, asked: dict[str, Any], says: str) -> None:
@@ -128,6 +130,16 @@ def test_what_cannot_work_is_said_and_nothing_is_begun(api: Api, put: Put, asked
         reply = api("POST", path, asked)
         assert reply.status in (404, 422) and says in reply.body["detail"], reply.body
     assert len(api("GET", JOBS).body["items"]) == before
+
+
+def test_a_job_tells_what_it_asks_of_the_gate(api: Api, put: Put) -> None:
+    """J9: the gate's bounds are a part of the request."""
+    _trained(api, put)
+
+    job = api("POST", JOBS, {"thresholds": {"edit_rate": 0.6, "loss_ratio": 0.8}}).body
+
+    assert job["thresholds"] == {"edit_rate": 0.6, "loss_ratio": 0.8}
+    assert api("GET", f"{JOBS}/{job['id']}").body["thresholds"] == job["thresholds"]
 
 
 def test_a_job_that_is_no_search_has_no_rounds(api: Api, put: Put) -> None:

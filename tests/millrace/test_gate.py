@@ -7,7 +7,8 @@ from typing import get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from millrace.gate import NOT_WORSE_BY, THRESHOLDS, Subject, judge
+from millrace.errors import InvalidInput
+from millrace.gate import NOT_WORSE_BY, THRESHOLDS, Subject, check_bounds, judge
 
 SUBJECTS = get_args(Subject)
 GOOD = {
@@ -77,7 +78,30 @@ def test_an_incumbent_never_makes_it_easier_and_holds_within_its_slack(
 
 @pytest.mark.parametrize(("minimum", "passes"), [(0.65, True), (0.75, False), (math.nan, False)])
 def test_a_minimum_can_be_set_for_a_tenant(minimum: float, passes: bool) -> None:
-    assert judge("adapter", GOOD, overrides={"edit_rate": minimum}).passed == passes
+    assert judge("adapter", GOOD, bounds={"edit_rate": minimum}).passed == passes
+
+
+@pytest.mark.parametrize(("subject", "metric"), [(s, t.metric) for s in SUBJECTS for t in THRESHOLDS[s]])
+def test_every_bound_can_be_moved_and_lies_there_then(subject: Subject, metric: str) -> None:
+    """J9: a minimum, a maximum, and what is to be strictly above."""
+    (threshold,) = (t for t in THRESHOLDS[subject] if t.metric == metric)
+    better = BETTER.get(metric, 1)
+    beyond, at = GOOD[metric] + better, judge(subject, GOOD, bounds={metric: GOOD[metric]})
+
+    assert at.passed == (threshold.above is None)
+    assert not judge(subject, GOOD, bounds={metric: beyond}).passed
+    assert judge(subject, GOOD | {metric: beyond + better}, bounds={metric: beyond}).passed
+    assert f"{beyond:g}" in judge(subject, GOOD, bounds={metric: beyond}).reasons[0]["text"]
+
+
+def test_a_bound_that_no_gate_looks_at_is_refused() -> None:
+    check_bounds("pairs", {"edit_rate": 0.1, "loss_ratio": 0.9, "parity_passed": 1})
+    with pytest.raises(InvalidInput, match="no threshold edit_rte for pairs; it has content_kept_rate, edit_gain_low"):
+        check_bounds("pairs", {"edit_rte": 0.1})
+    with pytest.raises(InvalidInput, match="no threshold edit_rate for images"):
+        check_bounds("images", {"edit_rate": 0.1})
+    with pytest.raises(InvalidInput, match="edit_rate is a number, not nan"):
+        check_bounds("pairs", {"edit_rate": math.nan})
 
 
 def test_the_verdict_tells_every_figure_with_its_bound() -> None:

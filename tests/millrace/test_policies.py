@@ -57,6 +57,15 @@ def test_a_schedule_trains_on_whatever_is_new_and_once() -> None:
     assert _jobs(world) == 2
 
 
+def test_the_gate_of_a_policys_training_has_the_policys_bounds() -> None:
+    """J9: in the policy as in a request."""
+    world = _with(60, TrainingPolicy(60, gate={"edit_rate": 0.7}))
+
+    job = _collection(world).on_new(ACME)
+
+    assert job and job.thresholds == {"edit_rate": 0.7} == world.jobs.get(ACME, job.id).thresholds
+
+
 def test_a_schedule_that_was_taken_back_fires_no_more() -> None:
     world = _with(80, TrainingPolicy(0, schedule="every hour"))
     _collection(world).set(ACME, TrainingPolicy(0, version=1), AT)
@@ -160,6 +169,8 @@ def test_no_change_of_a_policy_is_lost() -> None:
     [
         TrainingPolicy(-1),
         TrainingPolicy(1, strategy="alchemy"),
+        TrainingPolicy(1, strategy="cnn-search"),
+        TrainingPolicy(1, gate={"majority_gain_low": 0.1}),
         TrainingPolicy(1, schedule="sometimes"),
         TrainingPolicy(1, max_per_month=-1),
     ],

@@ -30,6 +30,8 @@ class Training(BaseModel):
     on_drift: bool = False
     max_per_month: int = Field(100, ge=0, le=MOST_PER_MONTH)
     """Trainings that this policy begins in a calendar month."""
+    gate: dict[str, float] = Field(default_factory=dict, max_length=20, examples=[{"edit_rate": 0.6}])
+    """Bounds of the gate that take the place of its own, by metric."""
     version: int = Field(0, ge=0, le=2**31)
 
 

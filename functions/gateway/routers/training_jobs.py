@@ -48,6 +48,12 @@ class Request(BaseModel):
     spot: bool = Field(False, description="Cheaper machines that may be taken away; it goes on from a checkpoint.")
     instance_type: str | None = Field(None, max_length=64, description="Of the training; else what the strategy says.")
     max_cost_usd: float | None = Field(None, gt=0, le=1_000_000, description="Cap of the whole job.")
+    thresholds: dict[str, float] = Field(
+        default_factory=dict,
+        max_length=20,
+        description="Bounds of the gate that take the place of its own, by metric.",
+        examples=[{"edit_rate": 0.6, "loss_ratio": 0.8}],
+    )
 
 
 class Job(BaseModel):
@@ -67,6 +73,8 @@ class Job(BaseModel):
     started_by: str
     hyperparameters: Figures
     gates: Figures
+    thresholds: Figures
+    """What was asked of the gate otherwise than it asks by itself."""
     priority: str
     spot: bool
     instance_type: str | None
