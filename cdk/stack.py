@@ -206,6 +206,8 @@ class Millrace(Stack):
         _may(self.ingestion.function, ["sqs:SendMessage"], [self.ingestion.watched.queue.queue_arn])
         bus = self.format_arn(service="events", resource="event-bus", resource_name="default")
         _may(self.ingestion.function, ["events:PutEvents"], [bus])
+        # Whether a base model that is asked for is there.
+        _may(self.gateway.function, READ_OBJECTS, [base])
         for function in (self.gateway.function, stream):
             _may(function, ["secretsmanager:GetSecretValue"], secrets)
         for function in (rewrite, steps["propose"]):

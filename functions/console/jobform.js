@@ -12,6 +12,8 @@ export function startForm(onJob) {
   const priority = select(PRIORITIES, "normal");
   const dataset = el("input", { maxLength: 64, spellcheck: false });
   const images = field("Dataset", dataset, "The id of a dataset of images.");
+  const base = el("input", { maxLength: 96, spellcheck: false });
+  const pairs = field("Base model", base, "What is fine-tuned. Empty: the stage's own.");
   const values = el("div.controls");
   const said = el("div", { role: "status" });
   const start = el("button.primary", { type: "submit", disabled: true }, "Start"); // until the strategies are known
@@ -22,7 +24,7 @@ export function startForm(onJob) {
   // One key per intent: a doubled click or a repeated request finds the same job.
   let intent = fresh();
   const form = el("form.panel", { hidden: true, onsubmit: submit, "aria-label": "Start a training" },
-    el("div.controls", field("Strategy", strategy), field("Model name", name), field("Priority", priority), images),
+    el("div.controls", field("Strategy", strategy), field("Model name", name), field("Priority", priority), images, pairs),
     details("hyperparameters", "Hyperparameters", el("p.hint", "What you leave as it is, the strategy chooses."), values),
     said,
     el("div.row.end", el("button.quiet", { type: "button", onclick: () => open(false) }, "Close"), cost, start));
@@ -53,13 +55,14 @@ export function startForm(onJob) {
     setters = Object.entries(schema).map(([key, property]) => setter(key, property));
     values.replaceChildren(...setters.map((one) => one.root));
     images.hidden = known.get(strategy.value)?.data !== "images";
+    pairs.hidden = !images.hidden;
   }
 
   const wanted = () => ({
     strategy: strategy.value,
     model_name: name.value.trim(),
     priority: priority.value,
-    ...(images.hidden ? {} : { dataset_id: dataset.value.trim() || null }),
+    ...(images.hidden ? { base_model: base.value.trim() || null } : { dataset_id: dataset.value.trim() || null }),
     hyperparameters: Object.fromEntries(setters.filter((one) => one.changed()).map((one) => [one.key, one.value()])),
   });
 

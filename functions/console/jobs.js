@@ -130,6 +130,7 @@ function more(job) {
       ["Started by", job.started_by],
       ["Snapshot", job.snapshot_id ? el("code", job.snapshot_id) : null],
       ["Dataset", job.dataset_id ? el("code", job.dataset_id) : null],
+      ["Base model", job.base_model ? el("code", job.base_model) : null],
       ["Priority", job.priority],
       ["Expected cost", job.forecast?.expected_usd ? `${job.forecast.expected_usd.toFixed(2)} USD` : null],
       ["Attempt", String(job.attempt)],

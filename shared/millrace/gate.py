@@ -41,7 +41,8 @@ class Threshold:
         if bound is None:
             return self
         held = next(name for name in ("minimum", "maximum", "above") if getattr(self, name) is not None)
-        return replace(self, **{held: bound})
+        moved: dict[str, Any] = {held: bound}
+        return replace(self, **moved)
 
     @property
     def bound(self) -> str:

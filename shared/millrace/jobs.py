@@ -77,6 +77,8 @@ class Job:
     snapshot_id: str | None = None
     dataset_id: str | None = None
     """Trained on a snapshot of pairs, or on a dataset of images."""
+    base_model: str | None = None
+    """What is fine-tuned, a folder below base/; None: the stage's own, until the first attempt has settled it."""
     priority: str = "normal"
     spot: bool = False
     """Cheaper machines that may be taken away; the training goes on from its last checkpoint."""
@@ -286,12 +288,23 @@ class Jobs:
         self.table.transact(writes, op=fresh_id("again-"))
         return self.get(tenant, job.id)
 
-    def note(self, tenant: Tenant, job_id: str, attempt: int, values: Mapping[str, Any]) -> None:
-        """Put figures on a running attempt. Late ones, of an attempt that is over, are dropped."""
+    def note(
+        self,
+        tenant: Tenant,
+        job_id: str,
+        attempt: int,
+        values: Mapping[str, Any],
+        of_run: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Put figures on a running attempt, and on its run. Late ones, of an attempt that is over, are dropped."""
         expect = {"attempt": attempt, "state": (str(JobState.QUEUED), str(JobState.RUNNING), str(JobState.PENDING))}
-        write = Write("update", tenant.pk(Kind.JOB, job_id), "body", {**values, "updated_at": stamp()}, expect=expect)
+        pk = tenant.pk(Kind.JOB, job_id)
+        write = Write("update", pk, "body", {**values, "updated_at": stamp()}, expect=expect)
         try:
-            self.table.update(write, op=fresh_id("note-"))
+            if of_run:
+                self.table.transact([write, Write("update", pk, run_key(attempt), of_run)], op=fresh_id("note-"))
+            else:
+                self.table.update(write, op=fresh_id("note-"))
         except Conflict:
             return
 

@@ -71,13 +71,17 @@ class Pipeline:
     def plan(self, tenant: Tenant, job_id: str, attempt: int) -> dict[str, Any]:
         """The model version, queued, and the three stages of this attempt."""
         job = self._with_pairs(tenant, self.jobs.get(tenant, job_id))
-        lineage = {} if job.dataset_id else {"base": self.settings.base_model}
+        lineage = {} if job.dataset_id else {"base": self._base(job)}
         model = self.registry.plan_version(tenant, job, lineage)
-        values = {"stage": "train", "snapshot_id": job.snapshot_id}
+        values = {"stage": "train", "snapshot_id": job.snapshot_id, "base_model": lineage.get("base")}
         self.jobs.move(tenant, job_id, JobState.RUNNING, attempt, values, expect=_OPEN)
         if model.state is ModelState.QUEUED:
             self.registry.move(tenant, model.id, ModelState.TRAINING)
         return self.stages(tenant, replace(job, attempt=attempt)) | {"model": {"id": model.id}}
+
+    def _base(self, job: Job) -> str:
+        """What is fine-tuned: later attempts keep the first one's, whatever the stage's own is by then."""
+        return job.base_model or self.settings.base_model
 
     def _with_pairs(self, tenant: Tenant, job: Job) -> Job:
         """The job with its snapshot, which is taken now where that was too much for the request that made the job.
@@ -135,7 +139,7 @@ class Pipeline:
     def _of_pairs(self, tenant: Tenant, job: Job) -> dict[str, Any]:
         snapshot = self.corpus.load_snapshot(tenant, _snapshot_id(job))
         data = {split: self.store.uri(snapshot.keys[split]) for split in ("train", "validation", "test")}
-        data["base"] = self.store.uri(f"{BASE_PREFIX}/{self.settings.base_model}/")
+        data["base"] = self.store.uri(f"{BASE_PREFIX}/{self._base(job)}/")
         given = job.hyperparameters
         train = self._stage(tenant, job, "train", find(job.strategy), given, data)
         shared = {"instruction": given["instruction"]} if "instruction" in given else {}
@@ -158,8 +162,16 @@ class Pipeline:
         self.store.put_json(tenant.prefix("jobs", job_id, str(attempt), f"gate-{subject}.json"), report)
         shown = {"passed": verdict.passed, "reasons": verdict.reasons, "metrics": manifest.metrics}
         following = "gguf" if verdict.passed and subject == "adapter" else "register"
-        self.jobs.note(tenant, job_id, attempt, {"gates": {**job.gates, subject: shown}, "stage": following})
+        final = {} if subject == "gguf" else {"hyperparameters": self._final(tenant, job)}
+        told = {"gates": {**job.gates, subject: shown}, "stage": following}
+        self.jobs.note(tenant, job_id, attempt, told | final, final)
         return verdict
+
+    def _final(self, tenant: Tenant, job: Job) -> dict[str, Any]:
+        """The job's hyperparameters as they were settled where it was trained: by advice, memory and disk."""
+        known = find(job.strategy).hyperparameters
+        trained = self.manifest(tenant, job, "train").hyperparameters
+        return {**job.hyperparameters, **{name: value for name, value in trained.items() if name in known}}
 
     def register(self, tenant: Tenant, job_id: str, attempt: int) -> Model:
         """The version becomes ready: figures, artifacts with their hashes, lineage and where it holds."""

@@ -49,6 +49,8 @@ class Strategy:
     resources: Mapping[str, Any]
     data: str = "pairs"
     """What it trains on: pairs of a snapshot, or images of a dataset."""
+    framework: str = "pytorch"
+    """What it trains with."""
     aliases: tuple[str, ...] = ()
     """Other names that it can be asked for by."""
     needs: tuple[str, ...] = ()
@@ -123,6 +125,7 @@ def strategies() -> dict[str, Strategy]:
                 hyperparameters=entry["hyperparameters"]["properties"],
                 resources=entry["resources"],
                 data=entry.get("data", "pairs"),
+                framework=entry.get("framework", "pytorch"),
                 aliases=tuple(entry.get("aliases", ())),
                 needs=tuple(entry.get("channels", {}).get("required", ())),
             )

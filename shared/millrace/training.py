@@ -6,6 +6,7 @@ Anything here may be asked twice: a job is named by who asked, or by the snapsho
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -43,6 +44,8 @@ DATASET_FILE = "dataset.json"
 """Written last: a channel that has it is whole."""
 BASE_PREFIX = "base"
 """s3://<data bucket>/base/<model>/: where `make base` and the twin put base models."""
+_BASE = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
+"""A name of the hub, or one without an owner."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,10 @@ class Wanted:
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     model_name: str = ""
     """Empty: humanizer, or classifier."""
+    framework: str | None = None
+    """For who wants to be sure of it: it follows from the strategy."""
+    base_model: str | None = None
+    """Folder below base/ that holds what is fine-tuned; None: the stage's own."""
     max_runtime_s: int | None = None
     """Of each container."""
     priority: str = "normal"
@@ -163,6 +170,10 @@ class Training:
         if (strategy.data == "images") is (asked.dataset_id is None):
             wants = "a dataset of images: give its dataset_id" if asked.dataset_id is None else "pairs, not on images"
             raise InvalidInput(f"{strategy.name} trains on {wants}.")
+        if asked.framework not in (None, strategy.framework):
+            raise InvalidInput(f"{strategy.name} trains with {strategy.framework}, not with {asked.framework}.")
+        if asked.base_model is not None and strategy.data == "images":
+            raise InvalidInput(f"{strategy.name} has no base_model; cnn-transfer has a hyperparameter backbone.")
         check_bounds(strategy.data, asked.thresholds)
         return asked
 
@@ -174,6 +185,7 @@ class Training:
                 raise InvalidInput(f"There is no dataset {asked.dataset_id} that is ready; {where}.")
             self._check_backbone(tenant, asked)
             return None
+        self._check_base(asked.base_model)
         given = asked.snapshot_id
         snapshot = self.corpus.load_snapshot(tenant, given) if given else self._taken(tenant, counts)
         if snapshot is not None:
@@ -188,6 +200,15 @@ class Training:
             return self.corpus.snapshot(tenant, stamp(), most=AT_ONCE)
         except TooLarge:
             return None
+
+    def _check_base(self, wanted: str | None) -> None:
+        """A base that is not there is told before a machine is paid for."""
+        if wanted is None:
+            return
+        if not _BASE.fullmatch(wanted):
+            raise InvalidInput(f"A base model is a folder below {BASE_PREFIX}/, such as microsoft/phi-2: {wanted!r}.")
+        if not self.corpus.store.exists(f"{BASE_PREFIX}/{wanted}/config.json"):
+            raise InvalidInput(f"There is no base model {wanted}: {BASE_PREFIX}/{wanted}/ holds no config.json.")
 
     def _check_backbone(self, tenant: Tenant, asked: Wanted) -> None:
         """A version that cannot be one is refused before a job is made."""
@@ -228,6 +249,7 @@ class Training:
             attempt=1,
             snapshot_id=snapshot.id if snapshot else None,
             dataset_id=asked.dataset_id,
+            base_model=asked.base_model,
             model_name=asked.model_name,
             created_at=stamp(at),
             started_by=asked.started_by,

@@ -407,6 +407,7 @@ def test_a_good_candidate_goes_all_the_way_and_answers(walk: Walk, sagemaker: Fa
 @pytest.mark.parametrize("metrics", [GOOD | {"edit_rate": 0.1}, {}, GOOD | {"loss_ratio": float("nan")}])
 def test_a_bad_candidate_is_refused_with_every_reason(walk: Walk, metrics: dict[str, float]) -> None:
     plan = walk.step("plan")
+    walk.leave(plan, "train", {})
     walk.leave(plan, "evaluate", metrics)
 
     assert walk.step("gate", subject="adapter") == {"passed": False}
@@ -416,6 +417,27 @@ def test_a_bad_candidate_is_refused_with_every_reason(walk: Walk, metrics: dict[
     assert job["error"].startswith("The gate refused the model: ") and model["state"] == "failed"
     assert all(reason["text"] in job["error"] for reason in job["gates"]["adapter"]["reasons"])
     assert Api()("GET", "/api/system/health").body["active_jobs"] == 0
+
+
+def test_a_job_shows_the_values_that_it_was_trained_with(embedded: dict[str, str], walk: Walk) -> None:
+    """J2: what advice and room decided is on the job and on its run, and the next attempt begins with it."""
+    from functions import parts
+    from functions.gateway.shapes import settings
+
+    assert walk.state()[0]["hyperparameters"]["rank"] == 0
+    plan = walk.step("plan")
+    walk.leave(plan, "train", {})
+    walk.leave(plan, "evaluate", GOOD)
+    walk.step("gate", subject="adapter")
+
+    shown = walk.state()[0]
+    (run,) = Api()("GET", f"/api/training-jobs/{walk.job.id}/attempts").body["items"]
+    assert shown["hyperparameters"]["rank"] == run["hyperparameters"]["rank"] == 16
+    assert shown["hyperparameters"]["epochs"] == 0, "what the container did not tell stays as it was asked for"
+    assert shown["base_model"] == "millrace-tiny" == walk.state()[1]["lineage"]["base"]
+    again = parts.jobs(settings).again(ACME, parts.jobs(settings).get(ACME, walk.job.id), "Lost", "It was lost.")
+    walk.event["attempt"] = again.attempt
+    assert walk.step("plan")["train"]["hyperparameters"]["rank"] == "16"
 
 
 def test_a_job_that_asks_for_less_passes_the_gate_with_less(embedded: dict[str, str], walk: Walk) -> None:

@@ -119,6 +119,11 @@ def test_every_attempt_is_a_run_with_its_own_figures_and_end(api: Api, put: Put)
         ({"dataset_id": "d1"}, "no dataset d1 that is ready"),
         ({"snapshot_id": "sn-of-another"}, "no snapshot"),
         ({"priority": "now"}, "priority"),
+        ({"max_cost": 5}, "max_cost: Extra inputs are not permitted"),
+        ({"framework": "tensorflow"}, "lora-sft trains with pytorch, not with tensorflow"),
+        ({"base_model": "no-such"}, "no base model no-such: base/no-such/ holds no config.json"),
+        ({"base_model": "../tenants/other"}, "A base model is a folder below base/"),
+        ({"base_model": "x", "dataset_id": "d1"}, "cnn-search has no base_model"),
         ({"thresholds": {"edit_rte": 0.1}}, "no threshold edit_rte for pairs; it has content_kept_rate"),
         ({"thresholds": {"edit_rate": "much"}}, "thresholds.edit_rate"),
     ],
@@ -130,6 +135,20 @@ def test_what_cannot_work_is_said_and_nothing_is_begun(api: Api, put: Put, asked
         reply = api("POST", path, asked)
         assert reply.status in (404, 422) and says in reply.body["detail"], reply.body
     assert len(api("GET", JOBS).body["items"]) == before
+
+
+def test_a_base_model_of_the_store_is_what_is_fine_tuned(api: Api, put: Put) -> None:
+    """J2: framework and base model are a part of the configuration."""
+    from functions import parts
+    from functions.gateway.shapes import settings
+
+    _trained(api, put)
+    parts.store(settings).put_json("base/acme/Phi-3.5_mini/config.json", {})
+
+    job = api("POST", JOBS, {"framework": "pytorch", "base_model": "acme/Phi-3.5_mini"}).body
+
+    assert job["base_model"] == "acme/Phi-3.5_mini"
+    assert {one["framework"] for one in api("GET", "/api/strategies").body["items"]} == {"pytorch"}
 
 
 def test_a_job_tells_what_it_asks_of_the_gate(api: Api, put: Put) -> None:

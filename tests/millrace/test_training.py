@@ -207,6 +207,27 @@ def _due(world: World) -> Job | None:
     return world.training.begin_if_due(ACME, 60)
 
 
+def test_the_base_that_was_asked_for_goes_to_every_container_and_into_the_lineage() -> None:
+    """J2: and stays the same for a later attempt, whatever the stage's own is by then."""
+    world = World()
+    _collected(world, 0, 80)
+    world.store.put_json("base/microsoft/phi-2/config.json", {})
+    pipeline = _pipeline(world)
+    world.training.begin(ACME, "j1", base_model="microsoft/phi-2")
+    world.training.begin(ACME, "j2")
+
+    asked, own = pipeline.plan(ACME, "j1", 1), pipeline.plan(ACME, "j2", 1)
+
+    for stage in ("train", "evaluate", "gguf"):
+        (uri,) = [
+            c["DataSource"]["S3DataSource"]["S3Uri"] for c in asked[stage]["channels"] if c["ChannelName"] == "base"
+        ]
+        assert uri == "s3://data/base/microsoft/phi-2/"
+    assert world.registry.get(ACME, asked["model"]["id"]).lineage["base"] == "microsoft/phi-2"
+    assert world.jobs.get(ACME, "j2").base_model == pipeline.settings.base_model
+    assert own["train"]["channels"][-1]["DataSource"]["S3DataSource"]["S3Uri"] == "s3://data/base/millrace-tiny/"
+
+
 def test_a_dataset_that_a_training_reads_is_not_free_to_go() -> None:
     world = World()
     world.store.put_json(channel_key(ACME, "d1") + DATASET_FILE, {"classes": ["a", "b"], "samples": 90})

@@ -83,6 +83,7 @@ def _entry(
         "title": title,
         "description": description,
         "data": "images",
+        "framework": "pytorch",
         "channels": {"required": required, "optional": optional or []},
         "produces": produces,
         "hyperparameters": _schema(settings),

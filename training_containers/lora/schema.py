@@ -58,6 +58,7 @@ def _strategy(settings: type[Told], entry: str, title: str, description: str) ->
         "kind": "strategy",
         "title": title,
         "description": description,
+        "framework": "pytorch",
         "channels": {"required": ["train", "base"], "optional": ["validation", "test"]},
         "produces": "adapter",
         "hyperparameters": _schema(settings),

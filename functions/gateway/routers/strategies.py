@@ -16,6 +16,8 @@ class Strategy(BaseModel):
     name: str
     title: str
     container: str
+    framework: str
+    """What it trains with."""
     hyperparameters: dict[str, Figures]
     """JSON schema of each, by name."""
     resources: Figures

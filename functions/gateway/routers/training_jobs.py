@@ -18,7 +18,7 @@ from millrace.errors import NotFound
 from millrace.jobs import Job as DomainJob
 from millrace.tenants import Tenant
 from millrace.training import AUTO, SEARCH
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from functions import parts
 from functions.gateway import sse
@@ -36,7 +36,15 @@ routes = APIRouter(tags=["training jobs"])
 
 
 class Request(BaseModel):
+    model_config = ConfigDict(extra="forbid")  # a cap that was misspelt must not be no cap
+
     strategy: str = Field(AUTO, max_length=64, description="auto: the data decide.")
+    framework: str | None = Field(None, max_length=32, description="Refused where it is not the strategy's.")
+    base_model: str | None = Field(
+        None,
+        max_length=96,
+        description="What is fine-tuned: a folder below base/ in the data bucket; else the stage's.",
+    )
     hyperparameters: dict[str, Any] = Field(default_factory=dict, description="Over the strategy's defaults.")
     model_name: str = Field("", max_length=32, description="Empty: humanizer, or classifier for images.")
     snapshot_id: str | None = Field(None, max_length=64, description="Pairs to train on; else all that are usable now.")
@@ -69,6 +77,7 @@ class Job(BaseModel):
     attempt: int
     snapshot_id: str | None
     dataset_id: str | None
+    base_model: str | None
     model_name: str
     started_by: str
     hyperparameters: Figures

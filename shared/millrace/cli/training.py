@@ -24,6 +24,7 @@ jobs.command("launch")(launching.launch_one)
 Strategy = Annotated[str, typer.Option(help="How to train; auto: the data decide.")]
 Name = Annotated[str, typer.Option(help="The model's name; else humanizer, or classifier for images.")]
 Dataset = Annotated[str | None, typer.Option("--dataset", help="Images to train on; else all usable pairs.")]
+Base = Annotated[str | None, typer.Option("--base", help="What is fine-tuned, below base/; else the stage's own.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="A hyperparameter: name=value.")]
 Priority = Annotated[str, typer.Option(help="low, normal or high, among your own.")]
 Instance = Annotated[str | None, typer.Option("--instance", help="Machine of the training.")]
@@ -58,6 +59,7 @@ def start(
     strategy: Strategy = "auto",
     name: Name = "",
     dataset: Dataset = None,
+    base: Base = None,
     set_: Set = None,
     priority: Priority = "normal",
     instance: Instance = None,
@@ -70,7 +72,7 @@ def start(
 ) -> None:
     """Train on all usable pairs, or on a dataset of images."""
     client = client_of(api, key)
-    body = _wanted(strategy, name, set_, priority, instance, max_cost, spot, dataset)
+    body = _wanted(strategy, name, set_, priority, instance, max_cost, spot, dataset) | {"base_model": base}
     job = client.post("training-jobs", body=body, idempotency_key=str(uuid.uuid4()))
     if watch:
         _watch(client, job["id"], json)
