@@ -22,6 +22,10 @@ OUT_OF_MEMORY, KILLED, INTERRUPTED = "OutOfMemory", "Killed", "Interrupted"
 DISK_FULL, TIME_LIMIT, STOPPED, FAILED = "DiskFull", "TimeLimit", "Stopped", "Failed"
 MOST: Mapping[str, int] = {OUT_OF_MEMORY: 8, KILLED: 2, INTERRUPTED: 5}
 """How often a job is begun again for each reason; for any other never."""
+JOURNALS = ("cnn_search",)
+"""Containers that keep every training of theirs as it ends."""
+NETWORKS_BATCH = 8
+"""As blocks.Recipe has it."""
 SENTENCE_CHARACTERS = 1_000
 
 _FRAME = re.compile(r"^AlgorithmError: (.*?),? ?exit code: (\d+)$", re.DOTALL)
@@ -104,15 +108,25 @@ def next_try(job: Job, failure: Failure) -> Retry | None:
         return Retry(job.hyperparameters, f"{failure.text} Begun again from the last checkpoint.")
     eased = ladder(job.hyperparameters, least_batch(job.strategy))
     if eased is None:
-        return None
+        return _from_journal(job, failure)
     return Retry(eased, f"{failure.text} Begun again with {_changes(job.hyperparameters, eased)}.")
 
 
+def _from_journal(job: Job, failure: Failure) -> Retry | None:
+    """Once: a container that keeps each training as it ends leaves out what it has, and what killed it with that."""
+    known = strategies().get(job.strategy)
+    if failure.code != KILLED or known is None or known.container not in JOURNALS:
+        return None
+    if any(earlier["code"] == KILLED for earlier in job.recoveries):
+        return None
+    return Retry(job.hyperparameters, f"{failure.text} Begun again after the last training that ended.")
+
+
 def least_batch(strategy: str) -> int:
-    """Rows of a batch that a strategy needs: KTO compares some with others."""
+    """Rows of a batch that a strategy needs: KTO compares some with others. Where 0 says its own, a network's least."""
     known = strategies().get(strategy)
     schema = known.hyperparameters.get("batch_size", {}) if known else {}
-    return int(schema.get("minimum", 1))
+    return int(schema.get("minimum", 1)) or NETWORKS_BATCH
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:

@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from millrace.blocks import Recipe
 from millrace.contract import JobState, Tier
 from millrace.jobs import Job
-from millrace.recovery import MOST, OUT_OF_MEMORY, SENTENCE_CHARACTERS, Failure, next_try, read
+from millrace.recovery import MOST, OUT_OF_MEMORY, SENTENCE_CHARACTERS, Failure, least_batch, next_try, read
 from millrace.strategies import find, strategies
 from millrace.tenants import Tenant
 
@@ -109,6 +110,31 @@ def test_every_reason_has_its_number_of_tries(code: str) -> None:
     values = {"batch_size": 2**20}
     assert next_try(_job(hyperparameters=values, recoveries=earlier[1:]), Failure(code, "x"))
     assert next_try(_job(hyperparameters=values, recoveries=earlier), Failure(code, "x")) is None
+
+
+@pytest.mark.parametrize("strategy", ["cnn-search", "cnn-native", "cnn-transfer"])
+def test_a_killed_training_of_networks_goes_on_from_its_journal_once(strategy: str) -> None:
+    """J8: nothing in it can be made smaller from here."""
+    job = _job(strategy=strategy, hyperparameters=find(strategy).settle({}))
+    killed = Failure("Killed", "The container was killed.")
+
+    retry = next_try(job, killed)
+
+    assert retry and retry.hyperparameters == job.hyperparameters
+    assert retry.text == "The container was killed. Begun again after the last training that ended."
+    assert next_try(replace(job, recoveries=[{"attempt": 1, "code": "Killed", "text": "x"}]), killed) is None
+    assert next_try(replace(job, strategy="lora-sft", hyperparameters={}), killed) is None
+
+
+def test_a_networks_batch_stops_where_its_schema_does() -> None:
+    """J8: at 8 the ladder has its foot, and 0, which stands for the architecture's own batch, is no rung."""
+    least = Recipe.model_json_schema()["properties"]["batch_size"]["minimum"]
+    asked = _job(strategy="cnn-native", hyperparameters=find("cnn-native").settle({"batch_size": 2 * least}))
+
+    retry = next_try(asked, Failure(OUT_OF_MEMORY, "It did not fit."))
+
+    assert retry and retry.hyperparameters["batch_size"] == least == least_batch("cnn-native")
+    assert next_try(replace(asked, hyperparameters=retry.hyperparameters), Failure(OUT_OF_MEMORY, "x")) is None
 
 
 # --- through conclude -------------------------------------------------------------------------------------------------

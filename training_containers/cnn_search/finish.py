@@ -17,15 +17,18 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import torch
-from millrace.architecture import resnet
+from millrace.architecture import Spec, resnet
 from millrace.blocks import Recipe
-from millrace.errors import TrainingFailed
+from millrace.contract import OUT_OF_MEMORY
+from millrace.errors import InvalidInput, TrainingFailed
+from millrace.evolution import retried
 from millrace.history import Tried, best
+from pydantic import ValidationError
 from torch import nn
 
 from training_containers.common import manifest, progress
@@ -51,10 +54,18 @@ class Finalist:
     candidate: Candidate
     described: Described
     make: Callable[[Run, Say], bytes | None] | None = None
+    after: str | None = None
+    """Why the one failed in whose place this is."""
 
     @property
     def epochs(self) -> int:
         return self.candidate.spec.training.epochs
+
+    def instead(self, spec: Spec, why: str) -> Finalist:
+        """The same network with another recipe."""
+        candidate = replace(self.candidate, spec=spec, source="retry", parent=self.candidate.id)
+        told = self.described.model_copy(update={"spec": self.described.spec and spec})
+        return replace(self, candidate=candidate, described=told, after=why)
 
 
 @dataclass(frozen=True)
@@ -94,9 +105,10 @@ def conclude(
     beside = _baselines(harness, finalists) if settings.baselines else {}
     harness.reporter.steps = harness.done + len(finalists) * settings.seeds + len(beside)
     trained = _trained(harness, finalists, settings.seeds)
-    rivals = {name: _trained(harness, [finalist], 1) for name, finalist in beside.items()}
     if not trained:
-        raise TrainingFailed(f"No finalist could be trained: {_why(harness, finalists)}")
+        last = next(line for line in reversed(harness.journal.values()) if line["error"])
+        raise untrained("No finalist", last["code"], last["error"])
+    rivals = {name: _trained(harness, [finalist], 1) for name, finalist in beside.items()}
     winner = min(trained, key=lambda one: one.rank)
     torch.set_num_threads(max(1, harness.pool.workers if harness.device == "cpu" else 4))
     prepare = Prepared.of(harness.data.mean, harness.data.std, "cpu")
@@ -126,29 +138,39 @@ def conclude(
 
 
 def _trained(harness: Harness, finalists: Sequence[Finalist], seeds: int) -> list[Trained]:
-    """Those of which at least one seed came through."""
-    runs = {
-        finalist.candidate.id: [
-            Run(finalist.candidate, finalist.epochs, harness.settings.seed + nth, keep=True) for nth in range(seeds)
-        ]
-        for finalist in finalists
-    }
-    lines: dict[str, dict[str, Any]] = {}
-    for make in {finalist.make for finalist in finalists}:
-        mine = [run for f in finalists if f.make is make for run in runs[f.candidate.id]]
-        lines |= harness.train(mine, make=make)
-    found = []
-    for finalist in finalists:
-        good = [lines[run.key] for run in runs[finalist.candidate.id] if lines[run.key]["accuracy"] is not None]
-        if good:
-            found.append(Trained(finalist, sorted(good, key=lambda line: (-line["accuracy"], line["loss"]))))
+    """Those of which at least one seed came through. One of which none did is tried again with other values."""
+    found, left = list[Trained](), list(finalists)
+    for _ in range(harness.settings.retries + 1):
+        eased = list[Finalist]()
+        for finalist, lines in zip(left, _lines(harness, left, seeds), strict=True):
+            good = [line for line in lines if line["accuracy"] is not None]
+            if good:
+                found.append(Trained(finalist, sorted(good, key=lambda line: (-line["accuracy"], line["loss"]))))
+            elif (spec := retried(finalist.candidate.spec, lines[0]["code"])) is not None:
+                eased.append(finalist.instead(spec, lines[0]["error"]))
+        left = eased
+        if not left:
+            break
     return found
 
 
-def _why(harness: Harness, finalists: Sequence[Finalist]) -> str:
-    ids = {finalist.candidate.id for finalist in finalists}
-    errors = [line["error"] for key, line in harness.journal.items() if key.split("-")[0] in ids and line["error"]]
-    return errors[-1] if errors else "there was none."
+def _lines(harness: Harness, finalists: Sequence[Finalist], seeds: int) -> list[list[dict[str, Any]]]:
+    """By finalist, its seeds' lines of the journal."""
+    runs = [
+        [Run(finalist.candidate, finalist.epochs, harness.settings.seed + nth, keep=True) for nth in range(seeds)]
+        for finalist in finalists
+    ]
+    lines: dict[str, dict[str, Any]] = {}
+    for make in {finalist.make for finalist in finalists}:
+        mine = [run for finalist, its in zip(finalists, runs, strict=True) if finalist.make is make for run in its]
+        lines |= harness.train(mine, make=make)
+    return [[lines[run.key] for run in its] for its in runs]
+
+
+def untrained(what: str, code: str, error: str | None) -> TrainingFailed:
+    """A lack of memory begins as the contract has it, so that whoever begins the job again knows."""
+    short = f"{OUT_OF_MEMORY} " if code == "memory" else ""
+    return TrainingFailed(f"{short}{what} could be trained: {error or 'there was none.'}")
 
 
 def _baselines(harness: Harness, finalists: Sequence[Finalist]) -> dict[str, Finalist]:
@@ -249,6 +271,7 @@ def _report(
             {
                 "id": one.finalist.candidate.id,
                 "spec": one.finalist.candidate.spec.model_dump(),
+                "after": one.finalist.after,
                 "validation_accuracy": one.accuracy,
                 "seeds": [{k: line[k] for k in ("key", "accuracy", "loss", "seconds", "curve")} for line in one.lines],
             }
@@ -264,15 +287,16 @@ def chosen(harness: Harness, n: int) -> list[Finalist]:
     """The best of the history, whatever rung they came to: finalists are trained whole. TrainingFailed for none."""
     ranked: list[Tried] = best(t for t in harness.history if t.source != "baseline")
     if not ranked:
-        raise TrainingFailed(f"None of {len(harness.history)} candidates could be trained: {_last_error(harness)}")
+        code, error = next(((t.code, t.error) for t in reversed(harness.history) if t.error), ("", None))
+        raise untrained(f"None of {len(harness.history)} candidates", code, error)
     made = [Candidate(t.number, t.spec, t.source, t.round, t.parent) for t in ranked[:n]]
     return [Finalist(candidate, described(harness, candidate)) for candidate in made]
 
 
-def _last_error(harness: Harness) -> str:
-    return next((t.error for t in reversed(harness.history) if t.error), "there was none.")
-
-
 def recipe_over(recipe: Recipe, over: dict[str, Any]) -> Recipe:
-    """The user's values over the architecture's own."""
-    return Recipe.model_validate(recipe.model_dump() | over)
+    """The user's values over the architecture's own. InvalidInput names the first that no recipe takes."""
+    try:
+        return Recipe.model_validate(recipe.model_dump() | over)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InvalidInput(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from error

@@ -19,6 +19,7 @@ class Common(BaseModel):
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", description="Where to train")
     workers: int = Field(default=0, ge=0, le=64, description="Trainings at once; 0: one a core, one on a GPU")
     trial_timeout_s: int = Field(default=900, ge=1, le=86_400, description="A longer training is killed")
+    retries: int = Field(default=1, ge=0, le=5, description="Of a failed candidate, with other hyperparameters")
 
     @classmethod
     def of(cls, hyperparameters: dict[str, Any]) -> Self:
@@ -47,7 +48,6 @@ class Bounded(Common):
         default=[0.34, 1.0], min_length=1, max_length=5, description="Shares of the epochs, rising; last is 1"
     )
     keep: float = Field(default=0.34, gt=0, le=1, description="Share of a rung's candidates that goes on")
-    retries: int = Field(default=1, ge=0, le=5, description="Of a failed candidate, with other hyperparameters")
 
     def budget(self) -> Budget:
         return Budget(self.max_parameters, self.max_flops, self.max_memory_mb << 20)
@@ -97,6 +97,7 @@ class _One(Common):
     learning_rate: float = Field(default=0.0, ge=0, le=1, description="0: as the architecture says")
     batch_size: int = Field(default=0, ge=0, le=1024, description="0: as the architecture says")
     optimizer: Literal["", "adam", "adamw", "sgd", "rmsprop", "lion"] = Field(default="", description="Empty: as said")
+    retries: int = Field(default=3, ge=0, le=5, description="Of a training that fails, with other hyperparameters")
     seeds: int = Field(default=1, ge=1, le=20, description="Trainings; the best of validation is kept")
     baselines: bool = Field(default=True, description="Train a ResNet beside it")
     max_memory_mb: int = Field(default=4_096, ge=64, le=131_072, description="Of a training, and its process's limit")

@@ -46,11 +46,11 @@ class Candidate:
     round: int = 0
     parent: str | None = None
     name: str = ""
-    """Of a training that its spec alone does not tell, as a transfer."""
+    """Of what a training has beside its spec, as a transfer its base."""
 
     @property
     def id(self) -> str:
-        return self.name or architecture.digest(self.spec)
+        return self.name + architecture.digest(self.spec)
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,8 @@ class Harness:
         return found
 
     def _known(self, run: Run) -> bool:
-        return run.key in self.journal and (not run.keep or self.kept(run.key).is_file())
+        line = self.journal.get(run.key)
+        return line is not None and (not run.keep or bool(line["error"]) or self.kept(run.key).is_file())
 
     def kept(self, key: str) -> Path:
         return self.checkpoints / "weights" / f"{key}.safetensors"
