@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import ahocorasick_rs
 
@@ -67,6 +68,10 @@ _SOFT_NEGATIONS = frozenset(
 )
 _SIGNALS = sorted(_HARD_NEGATIONS | _SOFT_NEGATIONS | q.NUMBER_WORDS | q.DAY_WORDS)
 _CLAUSE_END = re.compile(r"[.!?;:](?!\w)|\n")
+_BREAK = re.compile(
+    r"[.!?;:](?!\w)|\n|\b(?:but|and|while|whereas|although|though|yet|because|unless|however)\b", re.IGNORECASE
+)
+_CLAUSE = 240
 _WORDS = re.compile(r"[^\W_]+")
 _BETWEEN = "".join(chr(n) if chr(n).isalnum() else " " for n in range(128))
 """ASCII with a space for whatever is in no word."""
@@ -77,16 +82,28 @@ def _signals() -> ahocorasick_rs.AhoCorasick:
     return ahocorasick_rs.AhoCorasick(_SIGNALS, store_patterns=False)
 
 
+class Negation(NamedTuple):
+    """`head`: stem of the content word that is negated, "" without one; `at`: where in `Facts.rest` it follows."""
+
+    head: str
+    at: int
+
+
 @dataclass(frozen=True)
 class Facts:
-    """`names`: hard names (casefolded -> text); `words`: every word, casefolded; the rest by kind."""
+    """`names`: hard names (casefolded -> text); `words`: every word, casefolded; the rest by kind.
+
+    `rest`: the text without what is kept exactly.
+    """
+
+    rest: str = ""
 
     exact: dict[str, Counter[str]] = field(default_factory=dict)
     dates: dict[str, str] = field(default_factory=dict)
     quantities: list[q.Quantity] = field(default_factory=list)
     names: dict[str, str] = field(default_factory=dict)
     words: frozenset[str] = frozenset()
-    negations: list[str] = field(default_factory=list)
+    negations: list[Negation] = field(default_factory=list)
     neutral: list[str] = field(default_factory=list)
     soft_negations: int = 0
     structure: tuple[tuple[str, str], ...] = ()
@@ -114,6 +131,7 @@ def read(text: str) -> Facts:
     unlisted = _unlisted(rest) if structure[2][1] != "0" else rest
     found_dates, quantities = q.read(unlisted, numbers, days)
     return Facts(
+        rest=rest,
         exact=exact,
         dates=found_dates,
         quantities=quantities,
@@ -267,13 +285,13 @@ def _structure(text: str) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _scan(text: str, low: str) -> tuple[list[int], list[int], list[str], list[str], int]:
+def _scan(text: str, low: str) -> tuple[list[int], list[int], list[Negation], list[str], int]:
     """Where words of numbers and of days begin, the stem after each negation, phrases that negate nothing, how many
     soft negations.
     """
     numbers: list[int] = []
     days: list[int] = []
-    negations: list[str] = []
+    negations: list[Negation] = []
     neutral: list[str] = []
     soft = at = 0
     size = len(low)
@@ -294,7 +312,7 @@ def _scan(text: str, low: str) -> tuple[list[int], list[int], list[str], list[st
             if phrase:
                 neutral.append(_left_of(phrase, low))
             else:
-                negations.append(_head(text, end))
+                negations.append(Negation(_head(text, end), end))
             at = end
     return numbers, days, negations, neutral, soft
 
@@ -311,6 +329,16 @@ def _left_of(phrase: re.Match[str], low: str) -> str:
     if last not in _FOCUS:
         return last
     return f"{last} {following.group()}" if (following := WORD.search(low, phrase.end())) else last
+
+
+def clause(text: str, at: int) -> set[str]:
+    """The stems of the clause around a place: what a negation there may be about."""
+    near = text[max(0, at - _CLAUSE) : at + _CLAUSE]
+    breaks = [match.span() for match in _BREAK.finditer(near)]
+    middle = min(at, _CLAUSE)
+    start = max((end for _, end in breaks if end <= middle), default=0)
+    stop = min((begin for begin, _ in breaks if begin >= middle), default=len(near))
+    return {stem(word) for word in WORD.findall(near, start, stop)}
 
 
 def _head(text: str, end: int) -> str:

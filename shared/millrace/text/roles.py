@@ -164,9 +164,10 @@ def unnumbered(old: Mapping[str, set[str]], new: Mapping[str, set[str]], words: 
 
     `old`, `new`: noun -> its numbers; `words`: those of the rewrite. Two things of one number, of which one lost it.
     """
+    kept = {value for noun, values in old.items() if noun in new for value in values}
     for noun, values in old.items():
         if noun in new or noun not in words or len(values) != 1:
             continue
         (value,) = values
-        if any(value in others for other, others in old.items() if other != noun and other in new):
+        if value in kept:
             yield f"{value} {noun}", noun

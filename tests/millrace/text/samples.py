@@ -259,6 +259,10 @@ FAITHFUL_PAIRS += [
     ("If you want bread, look no further than the shop.", "If you want bread, go to the shop."),
     ("1. Run this now:\n   ```\n   rm b\n   ```\nIt is done.", "1. Run this:\n\n```\nrm b\n```\n\nDone."),
     ("- ```\n  rm b\n  ```\nWe utilize rope.", "- ```\n  rm b\n  ```\nWe use rope."),
+    ("The tool is free. It does not store any data.", "The tool is free and stores no data."),
+    ("The plan is not good, but it works.", "The plan works, but it isn't good."),
+    ("No patients recovered in the ward.", "Patients in the ward did not recover."),
+    ("I do not think it is safe.", "I think it is not safe."),
     ("He was unaware of the change.", "He did not know of the change."),
 ]
 
@@ -334,6 +338,12 @@ PLANTED = [
     ("negation", "There is no doubt that it works.", "There is doubt that it works."),
     ("negation", "Only staff may enter.", "Not only staff may enter."),
     ("negation", "They make no profit.", "They make profit."),
+    (
+        "negation",
+        "The drug is not safe for children, but it works for adults.",
+        "The drug is safe for children, but it does not work for adults.",
+    ),
+    ("negation", "Tea is not cheap. Bread is good.", "Tea is cheap. Bread is not good."),
     ("unit", "Walk for 5 km along the river.", "Walk for 5 miles along the river."),
     ("unit", "Take 20 mg in the morning.", "Take 20 g in the morning."),
     ("unit", "It costs $40 a month.", "It costs €40 a month."),

@@ -143,3 +143,17 @@ def test_repetition_of_any_opener_takes_linear_time(unit: str) -> None:
     seconds(500)
 
     assert seconds(8_000) < 24 * max(min(seconds(1_000) for _ in range(2)), 0.005)
+
+
+@pytest.mark.parametrize("frame", ["5 {}, ", "Not {}. ", "It is not only {}. ", "5 {} or more, ", "[{}](x/{}) "])
+def test_many_different_words_take_linear_time(frame: str) -> None:
+    def seconds(count: int) -> float:
+        words = ["q" + "".join(map(chr, (97 + n // 676, 97 + n // 26 % 26, 97 + n % 26))) for n in range(count)]
+        text = "".join(frame.replace("{}", word) for word in words)
+        start = time.process_time()
+        verify(text, text.replace("q", "k") + " ".join(words))
+        return time.process_time() - start
+
+    seconds(500)
+
+    assert seconds(8_000) < 24 * max(min(seconds(1_000) for _ in range(2)), 0.005)
