@@ -137,6 +137,8 @@ class FakeDynamo:
         with self._lock:
             rows = [i for i in self.items.values() if i.get(names[0], {}).get("S") == owner]
         if "BETWEEN" in arguments.get("KeyConditionExpression", ""):
+            if first > last:
+                raise client_error("ValidationException", message="The BETWEEN operator requires first <= last")
             rows = [row for row in rows if first <= row[names[1]]["S"] <= last]
         if ":before" in ExpressionAttributeValues:
             rows = [row for row in rows if row[names[1]]["S"] < ExpressionAttributeValues[":before"]["S"]]

@@ -50,6 +50,10 @@ class Filters:
     search: str | None = None
     """Every word of it stands in the point's texts."""
 
+    def __post_init__(self) -> None:
+        if self.since is not None and self.until is not None and self.since > self.until:
+            raise InvalidInput(f"since is {self.since}, which is later than until, {self.until}; swap them.")
+
     @property
     def any(self) -> bool:
         return self != Filters()

@@ -29,7 +29,7 @@ INLINE_BYTES = 8 * 1024
 MAX_POINTS, AT_ONCE = 500_000, 20_000
 """That are read for one snapshot at most, and while somebody waits for the answer: some seconds of work."""
 COUNTS = "counts"
-_WRITERS = 6
+_WRITERS, _READERS = 6, 8
 _TRIES = 8
 _NAMES = (*DataPoint.__dataclass_fields__, "body_key", "body_sha256")
 _FRAME = 64
@@ -204,11 +204,14 @@ class Corpus:
     def read_all(self, items: Sequence[Item], pool: Executor | None = None) -> list[DataPoint | None]:
         """In the order of the items; None for a point whose long text was deleted after its item was read.
 
-        With a pool long texts are fetched several at once.
+        Long texts are fetched several at once, by the pool or one of their own.
         """
-        if pool is None or not any("body_key" in item for item in items):
+        if not any("body_key" in item for item in items):
             return [self._read_or_none(item) for item in items]
-        return list(pool.map(self._read_or_none, items))
+        if pool is not None:
+            return list(pool.map(self._read_or_none, items))
+        with ThreadPoolExecutor(_READERS) as own:
+            return list(own.map(self._read_or_none, items))
 
     def _read_or_none(self, item: Item) -> DataPoint | None:
         try:

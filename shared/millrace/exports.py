@@ -1,9 +1,10 @@
 """A tenant's data points as a file: asked for, written in bounded memory, fetched by an address. AWS: DynamoDB, S3.
 
 An export is an item; its insertion on the table's stream starts the writing, which may run twice: the object's key is
-the export's id, so the second writing puts the same rows in the same place. GROUP rows and one part of the upload are
-in memory at a time; item and file go after 30 days. Cells of a CSV that a spreadsheet would take for a formula begin
-with an apostrophe.
+the export's id, so the second writing puts the same rows in the same place. What cannot be written, or not in one
+function's time, is `failed` with a sentence; what a dependency had no answer for comes again by the stream. GROUP rows
+and one part of the upload are in memory at a time; item and file go after 30 days. Cells of a CSV that a spreadsheet
+would take for a formula begin with an apostrophe.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from .artifacts import KEPT_DAYS, Store
 from .browsing import Browser, Filters, Row
 from .clock import fresh_id, stamp
 from .datapoints import Origin, split_of
-from .errors import Conflict, MillraceError, NotFound
+from .errors import Conflict, Corrupt, MillraceError, NotFound, TooLarge, Unavailable, told
 from .table import Item, Table, Write
 from .tenants import Kind, Tenant
 
@@ -101,23 +102,29 @@ class Exports:
         """Where a file that is ready can be fetched, for LINK_S seconds."""
         return self.store.link(_key(tenant, export), LINK_S) if export.state == "ready" else None
 
-    def write(self, tenant: Tenant, id: str) -> Export:
-        """Write the file of an export that is pending; one that is done is left."""
+    def write(self, tenant: Tenant, id: str, ends_at: float = float("inf")) -> Export:
+        """Write the file of an export that is pending, until `ends_at` (seconds since 1970); one that is done is left.
+
+        What goes wrong is raised, and who calls says by `fail` whether it is over.
+        """
         export = self.get(tenant, id)
         if export.state != "pending":
             return export
         count = _Count()
-        try:
-            groups = count.through(self._groups(tenant, export))
-            written = self.store.keeping(KEPT_DAYS[-1]).write(
-                _key(tenant, export), encode(export, groups), _TYPES[export.format]
-            )
-        except MillraceError as error:
-            if error.status >= 500:
-                raise  # the stream brings it again
-            return self._end(tenant, export, {"state": "failed", "error": str(error)})
+        groups = count.through(self._groups(tenant, export, ends_at))
+        written = self.store.keeping(KEPT_DAYS[-1]).write(
+            _key(tenant, export), encode(export, groups), _TYPES[export.format]
+        )
         done = {"state": "ready", "rows": count.rows, "size_bytes": written.size_bytes, "sha256": written.sha256}
         return self._end(tenant, export, done)
+
+    def fail(self, tenant: Tenant, id: str, error: Exception) -> Export:
+        """It is over, and the tenant is told why. Unavailable comes back: the stream brings the export again."""
+        if isinstance(error, Unavailable):
+            raise error
+        known = error if isinstance(error, MillraceError) else MillraceError()
+        said = str(known) if isinstance(known, Corrupt) else told(known)["detail"]
+        return self._end(tenant, self.get(tenant, id), {"state": "failed", "error": said})
 
     def _end(self, tenant: Tenant, export: Export, values: Mapping[str, Any]) -> Export:
         write = Write("update", tenant.pk(Kind.EXPORT, export.id), "body", values, expect={"state": "pending"})
@@ -127,9 +134,11 @@ class Exports:
             pass  # another writing of the same export was quicker
         return self.get(tenant, export.id)
 
-    def _groups(self, tenant: Tenant, export: Export) -> Iterator[list[dict[str, Any]]]:
+    def _groups(self, tenant: Tenant, export: Export, ends_at: float) -> Iterator[list[dict[str, Any]]]:
         filters, cursor, group = Filters(**export.filters), None, list[dict[str, Any]]()
         while True:
+            if time.time() >= ends_at:
+                raise TooLarge("There is more than one export holds; ask for less by since and until, several times.")
             rows, cursor = self.browser.page(tenant, filters, 100, cursor)
             group += [told for row in rows if (told := shaped(row, export.shape)) is not None]
             if len(group) >= GROUP:

@@ -6,14 +6,16 @@ import csv
 import io
 import json
 import random
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
 import pyarrow.parquet as pq
 import pytest
+from millrace.errors import Corrupt, Throttled
 
 from tests.fakes import LONG
-from tests.functions.conftest import Api
+from tests.functions.conftest import CONTEXT, Api
 
 SOURCE = "Moreover, it is important to note that we utilize {0} servers in hall {0} for the {1}."
 TARGET = "We use {0} servers in hall {0} for the {1}."
@@ -41,7 +43,7 @@ def _settle() -> None:
     from functions.index.handler import handler as index
 
     index({"Records": _stream()}, None)
-    export({"Records": _stream()}, None)
+    export({"Records": _stream()}, CONTEXT)
 
 
 @pytest.fixture
@@ -119,6 +121,71 @@ def test_an_export_is_asked_for_and_fetched(held: Api) -> None:
     assert {row["source"] for row in rows} == {line["source"] for line in lines}
     assert "'" + tricky["source"] in {cell["source"] for cell in cells}
     assert not [cell for row in cells for cell in row.values() if cell.startswith(("=", "+", "@"))]
+
+
+LATER, EARLIER = "2027-01-01T00:00:00Z", "2026-01-01T00:00:00Z"
+
+
+def test_an_end_that_lies_before_the_beginning_is_refused_everywhere(held: Api) -> None:
+    """C3, O3: DynamoDB refuses such bounds, which is nobody's fault but the sender's."""
+    query = f"since={LATER}&until={EARLIER}"
+    bounds = {"since": LATER, "until": EARLIER}
+
+    told = [held("GET", "/api/training-data", query=query), held("DELETE", "/api/training-data", query=query)]
+    told.append(held("POST", "/api/training-data/exports", bounds))
+
+    assert all(reply.status == 422 and "swap them" in reply.body["detail"] for reply in told)
+    assert held("GET", "/api/training-data/exports").body["items"] == []
+
+
+def test_an_export_that_its_function_has_no_time_for_ends_and_says_what_to_ask_for(held: Api) -> None:
+    """C3: it does not stay pending."""
+    from functions.export.handler import handler
+
+    id = held("POST", "/api/training-data/exports", {}).body["id"]
+
+    handler({"Records": _stream()}, SimpleNamespace(get_remaining_time_in_millis=lambda: 29_000))
+
+    export = held("GET", f"/api/training-data/exports/{id}").body
+    assert export["state"] == "failed" and "since and until" in export["error"]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [(Corrupt("bodies/dp1 has another hash."), "bodies/dp1"), (ValueError("a text"), "on our side")],
+)
+def test_an_export_that_cannot_be_written_says_so_and_no_text(
+    held: Api, monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
+) -> None:
+    from functions.export.handler import handler
+
+    def fails(*_: Any) -> None:
+        raise error
+
+    id = held("POST", "/api/training-data/exports", {}).body["id"]
+    monkeypatch.setattr("millrace.browsing.Browser.page", fails)
+    handler({"Records": _stream()}, CONTEXT)
+
+    export = held("GET", f"/api/training-data/exports/{id}").body
+    assert export["state"] == "failed" and told in export["error"] and "a text" not in export["error"]
+
+
+def test_an_export_that_a_dependency_kept_from_being_written_comes_again(
+    held: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from functions.export.handler import handler
+
+    def busy(*_: Any) -> None:
+        raise Throttled("Later.")
+
+    id = held("POST", "/api/training-data/exports", {}).body["id"]
+    with monkeypatch.context() as patched:
+        patched.setattr("millrace.browsing.Browser.page", busy)
+        with pytest.raises(Throttled):
+            handler({"Records": _stream()}, CONTEXT)
+    _settle()
+
+    assert held("GET", f"/api/training-data/exports/{id}").body["state"] == "ready"
 
 
 def _fetched(api: Api, id: str) -> bytes:

@@ -57,6 +57,14 @@ def _filters(*told: str) -> Filters:
     return Filters(**values)
 
 
+def test_bounds_that_hold_nothing_are_refused_and_one_moment_is_none_of_them() -> None:
+    """C3."""
+    with pytest.raises(InvalidInput, match="later than until"):
+        _filters("since=2026-06-01T00:00:00.001Z", "until=2026-06-01T00:00:00.000Z")
+    at = "2026-06-01T00:00:00.000Z"
+    assert every(World(), _filters(f"since={at}", f"until={at}")) == []
+
+
 @pytest.mark.parametrize("told", FILTERS)
 def test_a_filter_finds_what_a_comprehension_finds(world: World, told: str) -> None:
     everything = every(world, Filters(), 100)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import orjson
 import pytest
@@ -14,7 +16,7 @@ from millrace.errors import Conflict, Corrupt, InvalidInput, NotFound, Unavailab
 from millrace.feedback import Feedback, give
 from millrace.tenants import Kind, Tenant
 
-from tests.fakes import FAULTS, Crash, Fault, Plan, World, examples
+from tests.fakes import FAULTS, Crash, FakeS3, Fault, Plan, World, examples
 
 ACME, OTHER = Tenant("acme", Tier.ENTERPRISE), Tenant("other", Tier.ENTERPRISE)
 SOURCE = "We utilize 3 servers."
@@ -69,6 +71,27 @@ def test_a_long_text_lies_in_the_bucket_under_its_hash_and_is_checked_when_it_is
     versions[-1] = ("v", b'["a","b"]')
     with pytest.raises(Corrupt):
         world.corpus.get(ACME, point.id)
+
+
+class _Together(FakeS3):
+    """Answers a read when four are under way at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._all = threading.Barrier(4, timeout=20)
+
+    def get_object(self, **arguments: Any) -> Any:
+        self._all.wait()
+        return super().get_object(**arguments)
+
+
+def test_long_texts_of_a_page_are_fetched_several_at_once() -> None:
+    world = World(s3=_Together())
+    world.corpus.add_all(ACME, [_point(f"{n} " * INLINE_BYTES, "x") for n in range(8)])
+
+    points, _ = world.corpus.page(ACME, 8, None)
+
+    assert sorted(point.source[0] for point in points) == list("01234567")
 
 
 def test_a_foreign_data_point_looks_like_a_missing_one() -> None:
