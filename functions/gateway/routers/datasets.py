@@ -133,12 +133,12 @@ class Preview(BaseModel):
     items: list[Thumbnails]
 
 
-def _shown(caller: Caller, dataset: domain.Dataset, classes: int | None = None) -> Dataset:
+def _shown(caller: Caller, dataset: domain.Dataset, listed: bool = False) -> Dataset:
+    classes = dataset.classes[:_LISTED_CLASSES] if listed else parts.images(settings).classes(caller, dataset)
     return Dataset(
         **{name: getattr(dataset, name) for name in _SAME},
         state=dataset.state.value,
-        classes=list(dataset.classes)[:classes],
-        class_count=len(dataset.classes),
+        classes=list(classes),
         progress=dict(dataset.progress),
         summary=dict(dataset.summary),
         reasons=[Reason.model_validate(reason) for reason in dataset.reasons],
@@ -147,7 +147,7 @@ def _shown(caller: Caller, dataset: domain.Dataset, classes: int | None = None) 
     )
 
 
-_SAME = ("id", "name", "domain", "total_samples", "size_bytes", "created_at", "updated_at")
+_SAME = ("id", "name", "domain", "total_samples", "class_count", "size_bytes", "created_at", "updated_at")
 
 
 def _upload(caller: Caller, dataset: domain.Dataset) -> Upload:
@@ -184,11 +184,14 @@ def list_datasets(
     paging: Paged,
     domain: Annotated[str | None, Query(max_length=120)] = None,
     readiness: DatasetState | None = None,
-    search: Annotated[str | None, Query(max_length=200, description="Words of name, domain or classes.")] = None,
+    search: Annotated[
+        str | None,
+        Query(max_length=200, description="Words of name, domain or classes; of very many classes, the first."),
+    ] = None,
 ) -> Page[Dataset]:
     wanted = Wanted(domain, readiness, search)
     found, following = parts.datasets(settings).page(caller, paging.limit, paging.cursor, wanted)
-    return paging.page([_shown(caller, each, _LISTED_CLASSES) for each in found], following)
+    return paging.page([_shown(caller, each, listed=True) for each in found], following)
 
 
 @router.get("/api/datasets/{id}", summary="One dataset")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 from ..contract import ARCHIVE, DATASETS_FOLDER, TENANTS_PREFIX, DatasetState
@@ -27,6 +28,8 @@ LEGAL: dict[DatasetState, frozenset[DatasetState]] = {
 OPEN = (DatasetState.DRAFT, DatasetState.ERROR)
 """States in which an archive may be sent."""
 MAX_NAME = 120
+CLASSES_BYTES = 32 * 2**10
+"""Of class names in a dataset's item: a list reads a hundred items, and ImageNet's thousand names fit."""
 MIN_PART_BYTES = 8 * 2**20
 MAX_PARTS = 2_000
 """S3 allows 10,000; fewer are listed in two requests when an upload goes on."""
@@ -46,6 +49,8 @@ class Dataset:
     updated_at: str
     total_samples: int = 0
     classes: Sequence[str] = ()
+    """The first of them, as many as an item takes; the channel's dataset.json has all."""
+    class_count: int = 0
     size_bytes: int = 0
     attempt: int = 0
     first_attempt: int = 1
@@ -65,7 +70,8 @@ class Dataset:
     @classmethod
     def from_item(cls, item: Item) -> Dataset:
         known = {name: item[name] for name in cls.__dataclass_fields__ if name in item}
-        return cls(**{**known, "state": DatasetState(item["state"])})
+        count = {"class_count": len(item.get("classes", ()))}  # of an item that was written without one
+        return cls(**{**count, **known, "state": DatasetState(item["state"])})
 
     def to_item(self, tenant: Tenant) -> Item:
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
@@ -93,6 +99,12 @@ def of_archive_key(key: str) -> tuple[Tenant, str] | None:
 def work_of(version: str) -> str:
     """Folder name of what an intake of this version has done: the next attempt goes on from there."""
     return hashlib.sha256(version.encode()).hexdigest()[:16]
+
+
+def first_classes(classes: Sequence[str]) -> list[str]:
+    """As many as fit beside the rest of an item, which holds 400 KB in all."""
+    sizes = accumulate(len(name.encode()) + 1 for name in classes)
+    return [name for name, end in zip(classes, sizes, strict=True) if end <= CLASSES_BYTES]
 
 
 def named(name: str) -> str:

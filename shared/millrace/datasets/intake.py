@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from .. import aws
 from ..artifacts import Store
 from ..contract import ARCHIVE, DatasetState
 from ..tenants import Tenant
-from .dataset import Dataset, archive_key, folder, work_of
+from .dataset import Dataset, archive_key, first_classes, folder, work_of
 from .decoding import Decoder
 from .directory import HostileArchive
 from .indexing import Index, Item
@@ -124,6 +124,13 @@ class Intake:
         found: Mapping[str, Any] = self.store.get_json(self._report(tenant, id))
         return found
 
+    def classes(self, tenant: Tenant, dataset: Dataset) -> Sequence[str]:
+        """All of them, in the order of their labels."""
+        if len(dataset.classes) == dataset.class_count:
+            return dataset.classes
+        found: list[str] = self.store.get_json(_described(tenant, dataset.id))["classes"]
+        return found
+
     # --- what they write ----------------------------------------------------------------------------------------------
     def _refuse(self, tenant: Tenant, dataset: Dataset, reason: Mapping[str, str]) -> Dataset:
         values = {"reasons": [dict(reason)]}
@@ -158,7 +165,7 @@ class Intake:
             "counts": report["counts"],
             "format": FORMAT,
         }
-        self.store.put_json(folder(tenant, dataset.id, "channel", "dataset.json"), told)
+        self.store.put_json(_described(tenant, dataset.id), told)
 
     # --- where things lie ---------------------------------------------------------------------------------------------
     def _work(self, tenant: Tenant, dataset: Dataset, name: str) -> str:
@@ -179,11 +186,16 @@ class Intake:
         return orjson.loads(self.store.get(key))
 
 
+def _described(tenant: Tenant, id: str) -> str:
+    return folder(tenant, id, "channel", "dataset.json")
+
+
 def _told(merge: Merge, report: Mapping[str, Any]) -> dict[str, Any]:
     """What stands in the dataset's item: figures, never lists of images."""
     names = ("layout", "rejections", "hidden", "other", "duplicates", "across_splits", "across_classes", "formats")
     summary = {name: report[name] for name in names} | {"warnings": report["warnings"][:SHOWN_WARNINGS]}
-    return {"total_samples": merge.samples, "classes": merge.classes, "summary": summary, "reasons": []}
+    classes = {"classes": first_classes(merge.classes), "class_count": len(merge.classes)}
+    return {"total_samples": merge.samples, **classes, "summary": summary, "reasons": []}
 
 
 def _sentence(error: Any) -> str:

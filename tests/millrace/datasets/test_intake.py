@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 from millrace.contract import DatasetState
-from millrace.datasets.dataset import folder
+from millrace.datasets.dataset import Dataset, folder
 from millrace.datasets.directory import HostileArchive
 from millrace.datasets.merging import Merge
 from millrace.errors import Conflict
+from millrace.tenants import Tenant
 from PIL import Image
 
 from tests.millrace.datasets import digits
@@ -143,6 +144,25 @@ def test_what_merging_keeps_of_thumbnails_does_not_grow_with_slices_or_classes(t
 
         assert len(merge.classes) == 2_000 and sum(map(len, merge.thumbnails.values())) <= 2_500
         assert {len(found) for found in merge.shown().values()} == {1} and len(merge.shown()) == 200
+
+
+def test_a_dataset_of_many_classes_with_long_names_becomes_ready(yard: Yard, tmp_path: Path) -> None:
+    """D3, D4: 10,000 names of 80 characters are twice what an item holds; here they are fewer, and longer."""
+    names = [f"{number:04} " + "\u00fc" * 190 for number in range(1_100)]
+    image = picture()
+
+    dataset = yard.send(zipped({f"{name}/1.png": image for name in names}))
+
+    assert (dataset.state, dataset.class_count, dataset.total_samples) == (DatasetState.READY, 1_100, 1_100)
+    assert 50 <= len(dataset.classes) < 100 and dataset.classes == names[: len(dataset.classes)]
+    assert yard.intake.classes(yard.tenant, dataset) == opened(yard, dataset.id, tmp_path).classes == names
+
+
+def test_an_item_from_before_counts_its_classes() -> None:
+    item = Dataset("d1", "a", "b", DatasetState.READY, "", "", classes=["cat", "dog"]).to_item(Tenant("acme"))
+    del item["class_count"]
+
+    assert Dataset.from_item(item).class_count == 2
 
 
 @pytest.mark.parametrize(
