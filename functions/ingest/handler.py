@@ -64,7 +64,7 @@ def _collect(tenant: Tenant, dropped: Dropped, record: SQSRecord, event: dict[st
         _hide(record, HIDDEN_S)
 
     alive()
-    dataset = parts.dropped_images(settings).take(tenant, dropped)
+    dataset = parts.dropped_images(settings).take(tenant, dropped, alive)
     if dataset is not None:
         logger.info("drop became a dataset", drop_id=dropped.id, dataset_id=dataset.id)
         return

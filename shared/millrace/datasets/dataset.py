@@ -63,7 +63,7 @@ class Dataset:
     summary: Mapping[str, Any] = field(default_factory=dict)
     """Of a ready one: layout, rejected, duplicates, across_splits, warnings."""
     reasons: Sequence[Mapping[str, str]] = ()
-    origin: str | None = None
+    drop_id: str | None = None
     """The drop that it came from."""
     deleting: bool = False
 

@@ -7,12 +7,13 @@ from the object's key and version, so that the same event told twice makes one.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .. import aws
 from ..clock import fresh_id, stamp
 from ..contract import DropState
-from ..errors import NotFound
+from ..errors import Conflict, NotFound
 from ..intake import ENDED, Dropped, received
 from ..table import Item, Table, Write
 from ..tenants import Kind, Tenant
@@ -31,20 +32,24 @@ class DroppedImages:
     table: Table
     datasets: Datasets
 
-    def take(self, tenant: Tenant, dropped: Dropped) -> Dataset | None:
-        """The dataset that it became; None for what is for somebody else to read."""
+    def take(self, tenant: Tenant, dropped: Dropped, alive: Callable[[], None] = lambda: None) -> Dataset | None:
+        """The dataset that it became; None for what is for somebody else to read.
+
+        `alive` is called with whatever is read or copied: a large archive takes longer than its event is hidden for.
+        """
         pk = tenant.pk(Kind.DROP, dropped.id)
         known = self.table.get(pk, "body")
         if known is not None and "dataset_id" not in known:
             return None  # looked at before
         size = self._size(dropped)
-        if size is None or (known is None and not self._of_images(dropped, size)):
+        if size is None or (known is None and not self._of_images(dropped, size, alive)):
             return None
         id = str(uuid.uuid5(uuid.NAMESPACE_OID, dropped.id))
         self.table.put_new({**received(tenant, dropped), "dataset_id": id})
         source = {"Bucket": dropped.bucket, "Key": dropped.key, "VersionId": dropped.version}
         named = {name: value for name, value in source.items() if value}
-        dataset = self.datasets.adopt(tenant, id, *_called(tenant, dropped.key), named, size)
+        called = _called(tenant, dropped.key)
+        dataset = self.datasets.adopt(tenant, id, *called, named, size, dropped.id, alive)
         self._conclude(pk, known)
         return dataset
 
@@ -52,7 +57,11 @@ class DroppedImages:
         if known is not None and known["state"] in ENDED:
             return
         values = {"state": str(DropState.COLLECTED), "concluded_at": stamp(), "told": True}
-        self.table.update(Write("update", pk, "body", values), op=fresh_id("images-"))
+        expect = {"state": str(DropState.RECEIVED)}
+        try:
+            self.table.update(Write("update", pk, "body", values, expect=expect), op=fresh_id("images-"))
+        except Conflict:
+            return  # the dataset was concluded meanwhile, and the drop with it
 
     def _size(self, dropped: Dropped) -> int | None:
         pinned = {"VersionId": dropped.version} if dropped.version else {}
@@ -63,8 +72,13 @@ class DroppedImages:
             return None
         return int(answer["ContentLength"])
 
-    def _of_images(self, dropped: Dropped, size: int) -> bool:
-        read = Ranges(self.datasets.uploads.s3, dropped.bucket, dropped.key, dropped.version)
+    def _of_images(self, dropped: Dropped, size: int, alive: Callable[[], None]) -> bool:
+        ranges = Ranges(self.datasets.uploads.s3, dropped.bucket, dropped.key, dropped.version)
+
+        def read(offset: int, length: int) -> bytes:
+            alive()
+            return ranges(offset, length)
+
         return size >= 22 and read(0, 4) in _ZIP and of_images(read, size)
 
 

@@ -101,12 +101,14 @@ class Intake:
                     "code": "no-image",
                     "text": "Not one image of the archive could be taken; the report says why.",
                 }
-                return self._refuse(tenant, dataset, reason)
+                return self._refuse(tenant, dataset, reason, report["rejected"])
             report["previews"] = self._write_previews(tenant, id, merge)
             self._write_index(tenant, id, merge, Path(place) / "index.jsonl")
         self.store.put_json(self._report(tenant, id), report)
         self._write_dataset(tenant, dataset, merge, report)
-        ready = self.datasets.conclude(tenant, id, attempt, DatasetState.READY, _told(merge, report))
+        ready = self.datasets.conclude(
+            tenant, id, attempt, DatasetState.READY, _told(merge, report), report["rejected"]
+        )
         purge(self.datasets.uploads.s3, self.store.bucket, folder(tenant, id, "work") + "/")
         return ready
 
@@ -132,9 +134,15 @@ class Intake:
         return found
 
     # --- what they write ----------------------------------------------------------------------------------------------
-    def _refuse(self, tenant: Tenant, dataset: Dataset, reason: Mapping[str, str]) -> Dataset:
+    def _refuse(
+        self,
+        tenant: Tenant,
+        dataset: Dataset,
+        reason: Mapping[str, str],
+        rejected: Sequence[Mapping[str, str]] = (),
+    ) -> Dataset:
         values = {"reasons": [dict(reason)]}
-        return self.datasets.conclude(tenant, dataset.id, dataset.attempt, DatasetState.ERROR, values)
+        return self.datasets.conclude(tenant, dataset.id, dataset.attempt, DatasetState.ERROR, values, rejected)
 
     def _write_previews(self, tenant: Tenant, id: str, merge: Merge) -> dict[str, list[str]]:
         keys: dict[str, list[str]] = {}

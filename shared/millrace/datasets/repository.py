@@ -7,7 +7,7 @@ one execution of the state machine `unpack`, named `<dataset>-<attempt>`: starti
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,12 +16,14 @@ import orjson
 from botocore.exceptions import ClientError
 
 from .. import aws
+from ..artifacts import Store
 from ..clock import fresh_id, stamp
 from ..contract import DatasetState
 from ..errors import Conflict, MillraceError, NotFound, Unavailable
 from ..table import Item, Table, Write
 from ..tenants import Kind, Tenant, system_pk
 from .dataset import OPEN, Dataset, archive_key, folder, may_become, named
+from .reported import report_drop
 from .uploads import Uploads, purge
 
 if TYPE_CHECKING:
@@ -87,10 +89,10 @@ class Datasets:
         return found, cursor
 
     # --- making and naming --------------------------------------------------------------------------------------------
-    def create(self, tenant: Tenant, id: str, name: str, domain: str, origin: str | None = None) -> Dataset:
+    def create(self, tenant: Tenant, id: str, name: str, domain: str, drop_id: str | None = None) -> Dataset:
         """A draft. A repeat with the same id finds the first one."""
         now = stamp()
-        draft = Dataset(id, named(name), named(domain), DatasetState.DRAFT, now, now, origin=origin)
+        draft = Dataset(id, named(name), named(domain), DatasetState.DRAFT, now, now, drop_id=drop_id)
         item = {"pk": tenant.pk(Kind.DATASET, id), "sk": "body", **draft.to_item(tenant)}
         return Dataset.from_item(self.table.put_new(item))
 
@@ -151,13 +153,24 @@ class Datasets:
         return self.begin(tenant, id, self.uploads.put(archive_key(tenant, id), body), len(body))
 
     def adopt(
-        self, tenant: Tenant, id: str, name: str, domain: str, source: Mapping[str, str], size_bytes: int
+        self,
+        tenant: Tenant,
+        id: str,
+        name: str,
+        domain: str,
+        source: Mapping[str, str],
+        size_bytes: int,
+        drop_id: str | None = None,
+        alive: Callable[[], None] = lambda: None,
     ) -> Dataset:
-        """A dataset of an archive that lies elsewhere: copied by S3 itself. May be repeated."""
-        dataset = self.create(tenant, id, name, domain, origin=source["Key"])
+        """A dataset of an archive that lies elsewhere: copied by S3 itself. May be repeated.
+
+        `alive` is called with every part.
+        """
+        dataset = self.create(tenant, id, name, domain, drop_id)
         if dataset.version is None and not dataset.deleting:
             self._mark(tenant, id)
-            version = self.uploads.copy(archive_key(tenant, id), source, size_bytes)
+            version = self.uploads.copy(archive_key(tenant, id), source, size_bytes, alive)
             dataset = self.begin(tenant, id, version, size_bytes)
         return dataset
 
@@ -189,9 +202,13 @@ class Datasets:
     def working(self, tenant: Tenant, id: str, attempt: int) -> Dataset:
         """The dataset, while this attempt is the one that works. Conflict for one that is over."""
         dataset = self.get(tenant, id)
-        if dataset.state is not DatasetState.PROCESSING or dataset.attempt != attempt:
+        if not self._works(dataset, attempt):
             raise Conflict(f"Attempt {attempt} of dataset {id} is over: it is {dataset.state}.")
         return dataset
+
+    @staticmethod
+    def _works(dataset: Dataset, attempt: int) -> bool:
+        return dataset.state is DatasetState.PROCESSING and dataset.attempt == attempt
 
     def note(self, tenant: Tenant, id: str, attempt: int, progress: Mapping[str, Any]) -> None:
         expect = {"state": str(DatasetState.PROCESSING), "attempt": attempt}
@@ -201,14 +218,24 @@ class Datasets:
             return
 
     def conclude(
-        self, tenant: Tenant, id: str, attempt: int, state: DatasetState, values: Mapping[str, Any] | None = None
+        self,
+        tenant: Tenant,
+        id: str,
+        attempt: int,
+        state: DatasetState,
+        values: Mapping[str, Any],
+        rejected: Iterable[Mapping[str, str]] = (),
     ) -> Dataset:
-        """The end of an attempt; a second one changes nothing."""
+        """The end of an attempt; a second one changes nothing. `rejected`: for the report of the drop it came from."""
+        standing = self.find(tenant, id)
+        if standing is not None and standing.drop_id and self._works(standing, attempt):
+            store = Store(self.uploads.s3, self.uploads.bucket)
+            report_drop(self.table, store, tenant, standing, state, values, rejected)
         update = Write(
             "update",
             tenant.pk(Kind.DATASET, id),
             "body",
-            {"state": str(state), "updated_at": stamp(), "progress": {}, **(values or {})},
+            {"state": str(state), "updated_at": stamp(), "progress": {}, **values},
             expect={"state": may_become(state), "attempt": attempt, "deleting": False},
         )
         try:
@@ -233,14 +260,29 @@ class Datasets:
 
     def _remove(self, tenant: Tenant, id: str) -> None:
         dataset = self.find(tenant, id)
-        if dataset is not None:
-            if dataset.attempt:
-                self._stop(dataset)
+        if dataset is None:
+            return
+        if dataset.attempt:
+            self._stop(dataset)
+        self._purge(tenant, id)
+        active = self._inactive(id)
+        if dataset.attempt and dataset.state is not DatasetState.READY:
+            active = Write("put", active.pk, active.sk, {**_marked(tenant, id), "gone_at": stamp()})
+        self.table.transact([Write("delete", tenant.pk(Kind.DATASET, id), "body"), active], op=fresh_id("gone-"))
+
+    def _purge(self, tenant: Tenant, id: str) -> None:
         self.uploads.abort_all(archive_key(tenant, id))
         purge(self.uploads.s3, self.uploads.bucket, folder(tenant, id) + "/")
-        self.table.transact(
-            [Write("delete", tenant.pk(Kind.DATASET, id), "body"), self._inactive(id)], op=fresh_id("gone-")
-        )
+
+    def _sweep_gone(self, tenant: Tenant, id: str, now: str) -> Deed:
+        """Functions of an execution that was stopped run on, and may put what nobody would find again."""
+        active = self.table.get(system_pk(Kind.ACTIVE_DATASET), id) or {}
+        if "gone_at" in active:
+            if datetime.fromisoformat(now) - datetime.fromisoformat(active["gone_at"]) < LOST:
+                return "left"
+            self._purge(tenant, id)
+        self._unmark(id)
+        return "cleared"
 
     # --- sweeping -----------------------------------------------------------------------------------------------------
     def active(self) -> list[Item]:
@@ -251,8 +293,7 @@ class Datasets:
         """Give a dataset what it lacks: the intake of an archive that is there, a new attempt, its end."""
         dataset = self.find(tenant, id)
         if dataset is None:
-            self._unmark(id)
-            return "cleared"
+            return self._sweep_gone(tenant, id, now)
         if dataset.deleting:
             self._remove(tenant, id)
             return "deleted"
@@ -322,8 +363,7 @@ class Datasets:
             raise
 
     def _mark(self, tenant: Tenant, id: str) -> None:
-        marked = {"dataset_id": id, "tenant": tenant.id, "tier": str(tenant.tier), "created_at": stamp()}
-        self.table.put({"pk": system_pk(Kind.ACTIVE_DATASET), "sk": id, **marked})
+        self.table.put({"pk": system_pk(Kind.ACTIVE_DATASET), "sk": id, **_marked(tenant, id)})
 
     def _unmark(self, id: str) -> None:
         self.table.transact([self._inactive(id)], op=fresh_id("settle-"))
@@ -370,3 +410,7 @@ class Datasets:
         except MillraceError as error:
             if not isinstance(error.__cause__, ClientError):
                 raise
+
+
+def _marked(tenant: Tenant, id: str) -> Item:
+    return {"dataset_id": id, "tenant": tenant.id, "tier": str(tenant.tier), "created_at": stamp()}

@@ -5,7 +5,7 @@ AWS: S3. The client sends its parts to S3 by presigned addresses; nothing of an 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -139,8 +139,8 @@ class Uploads:
             answer: Any = self.s3.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=_TYPE)
         return str(answer.get("VersionId") or "")
 
-    def copy(self, key: str, source: Mapping[str, str], size_bytes: int) -> str:
-        """S3 copies it by itself, in parts where it is large."""
+    def copy(self, key: str, source: Mapping[str, str], size_bytes: int, alive: Callable[[], None]) -> str:
+        """S3 copies it by itself, in parts where it is large; `alive` is called with every part."""
         upload = self.begin(key, size_bytes, None)
         named = {"Bucket": self.bucket, "Key": key, "UploadId": upload["upload_id"]}
 
@@ -156,7 +156,10 @@ class Uploads:
             return {"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]}
 
         with aws.mapped("Copying an archive"), ThreadPoolExecutor(COPIES) as pool:
-            parts: list[Any] = list(pool.map(part, range(1, -(-size_bytes // COPY_BYTES) + 1)))
+            parts: list[Any] = []
+            for copied in pool.map(part, range(1, -(-size_bytes // COPY_BYTES) + 1)):
+                parts.append(copied)
+                alive()
             done: Any = self.s3.complete_multipart_upload(**named, MultipartUpload={"Parts": parts})
         return str(done.get("VersionId") or "")
 

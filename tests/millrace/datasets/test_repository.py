@@ -9,7 +9,11 @@ import pytest
 from millrace.clock import stamp
 from millrace.contract import DatasetState
 from millrace.datasets import dataset as domain
+from millrace.datasets.dataset import Dataset
+from millrace.datasets.dropped import DroppedImages
 from millrace.errors import Conflict, InvalidInput, NotFound
+from millrace.intake import Dropped
+from millrace.tenants import Kind
 
 from tests.millrace.datasets.archives import picture, zipped
 from tests.millrace.datasets.conftest import Yard
@@ -26,7 +30,7 @@ def test_only_legal_moves_are_made(yard: Yard) -> None:
         assert (str(before) in domain.may_become(after)) == (after in domain.LEGAL[before])
     draft = yard.draft()
 
-    late = yard.datasets.conclude(yard.tenant, draft.id, 0, DatasetState.READY)
+    late = yard.datasets.conclude(yard.tenant, draft.id, 0, DatasetState.READY, {})
     assert late.state is DatasetState.DRAFT
     ready = yard.send(BODY)
     with pytest.raises(Conflict, match="is ready"):
@@ -110,6 +114,19 @@ def test_a_deletion_that_stopped_half_way_is_finished(yard: Yard, monkeypatch: p
     assert yard.keys() == [] and yard.datasets.active() == []
 
 
+def test_what_a_stopped_intake_still_writes_is_removed_when_no_function_can_be_left(yard: Yard) -> None:
+    """D4: the functions of an execution that was stopped run on for minutes."""
+    dataset = yard.datasets.put(yard.tenant, yard.draft().id, BODY)
+    yard.datasets.delete(yard.tenant, dataset.id)
+    assert yard.keys() == [] and yard.datasets.find(yard.tenant, dataset.id) is None
+    yard.intake.store.put(domain.folder(yard.tenant, dataset.id, "work", "00000.seen.json"), b"{}")
+
+    assert yard.datasets.sweep_one(yard.tenant, dataset.id, later(minutes=14)) == "left"
+    assert [item["tenant"] for item in yard.datasets.active()] == ["acme"]
+    assert yard.datasets.sweep_one(yard.tenant, dataset.id, later(minutes=16)) == "cleared"
+    assert yard.keys() == [] and yard.datasets.active() == []
+
+
 def _crash(*_: object) -> None:
     raise KeyboardInterrupt
 
@@ -123,6 +140,67 @@ def test_a_dropped_archive_is_adopted_once(yard: Yard) -> None:
 
     assert [each.state for each in made] == [DatasetState.PROCESSING] * 2 and len(yard.states.started) == 1
     assert yard.run(made[1]).total_samples == 2
+
+
+def test_with_every_part_that_is_copied_the_copying_is_known_to_live(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D1: its event stays hidden, so that no second worker copies the same gigabytes."""
+    monkeypatch.setattr("millrace.datasets.uploads.COPY_BYTES", 5 * 2**20)
+    store, size, calls = yard.intake.store, 17 * 2**20, list[None]()
+    store.put("elsewhere/photos.zip", bytes(size))
+    source = {"Bucket": store.bucket, "Key": "elsewhere/photos.zip"}
+
+    yard.datasets.adopt(yard.tenant, "ds-1", "photos", "zoo", source, size, alive=lambda: calls.append(None))
+
+    assert len(calls) == 4
+
+
+def dropped(yard: Yard, body: bytes) -> tuple[Dropped, Dataset, int]:
+    """The drop, the dataset that it became, and how often the worker said that it lives."""
+    client, calls = yard.intake.store.client, list[None]()
+    key = f"{yard.tenant.drop_prefix}zoo/animals.zip"
+    version = client.put_object(Bucket=yard.intake.store.bucket, Key=key, Body=body)["VersionId"]
+    drop = Dropped(yard.intake.store.bucket, key, version)
+    images = DroppedImages(yard.datasets.table, yard.datasets)
+    dataset = images.take(yard.tenant, drop, lambda: calls.append(None))
+    assert dataset is not None
+    return drop, dataset, len(calls)
+
+
+def test_a_dropped_archive_of_images_has_a_report_like_any_drop(yard: Yard) -> None:
+    """C2: accepted and rejected, each with its reason, once the dataset is ready."""
+    drop, dataset, calls = dropped(yard, zipped({"a/1.png": picture(), "b/1.png": picture(2), "b/2.png": b"words"}))
+    yard.run(dataset)
+
+    item = yard.datasets.table.get(yard.tenant.pk(Kind.DROP, drop.id), "body") or {}
+    assert calls >= 4, "the two ends, the directory and the copy"
+    assert (item["state"], item["accepted"], item["rejected"]) == ("collected", 2, 1)
+    report = yard.intake.store.get_json(item["report"])
+    assert item["report"] == f"tenants/acme/reports/{drop.id}.json"
+    assert (report["drop_id"], report["accepted"], report["rejected"]) == (drop.id, 2, 1)
+    (reason,) = report["reasons"]
+    assert reason["file"] == "b/2.png" and "no image" in reason["reason"]
+
+
+def test_a_dropped_archive_that_ends_in_an_error_is_a_refused_drop_with_the_reason(yard: Yard) -> None:
+    drop, dataset, _ = dropped(yard, zipped({"a/1.png": b"words"}))
+    yard.run(dataset)
+
+    item = yard.datasets.table.get(yard.tenant.pk(Kind.DROP, drop.id), "body") or {}
+    report = yard.intake.store.get_json(item["report"])
+    assert (item["state"], report["state"], report["accepted"], report["rejected"]) == ("refused", "refused", 0, 1)
+    assert report["reasons"][0]["file"] == "a/1.png"
+    assert DroppedImages(yard.datasets.table, yard.datasets).take(yard.tenant, drop) is not None, "the event again"
+    assert (yard.datasets.table.get(yard.tenant.pk(Kind.DROP, drop.id), "body") or {})["state"] == "refused"
+
+
+def test_a_dropped_archive_without_classes_says_so_in_its_report(yard: Yard) -> None:
+    drop, dataset, _ = dropped(yard, zipped({"1.png": picture()}))
+    yard.run(dataset)
+
+    report = yard.intake.store.get_json(f"tenants/acme/reports/{drop.id}.json")
+    assert report["state"] == "refused" and "No classes" in report["reasons"][0]["reason"]
 
 
 @pytest.mark.parametrize(("size", "parts"), [(1, 1), (8 * 2**20 + 1, 2), (16 * 2**30, 1024 * 2), (100 * 2**30, 1600)])
