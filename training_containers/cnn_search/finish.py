@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import math
-import resource
 import statistics
 import time
 from collections import Counter
@@ -174,7 +173,11 @@ def untrained(what: str, code: str, error: str | None) -> TrainingFailed:
 
 
 def _baselines(harness: Harness, finalists: Sequence[Finalist]) -> dict[str, Finalist]:
-    """A ResNet for as many epochs as the longest finalist, and the best of the first round, which nothing guided."""
+    """A ResNet for as many epochs as the longest finalist, and the best of the first round.
+
+    That round is the best of N whatever proposed it, for no history guided it: what the later rounds added is what the
+    winner has over it. A language model that proposed it had its own knowledge, as it has in a search of one round.
+    """
     epochs = max(finalist.epochs for finalist in finalists)
     made = {"resnet": Candidate(harness.number + 1, resnet(epochs=epochs), "baseline")}
     first = [t for t in best(harness.history) if t.round == 0 and t.source not in ("baseline", "retry", "user")]
@@ -199,9 +202,7 @@ def _figures(
     rows = [sum(row) for row in confusion]
     recalls = [row[i] / sum(row) for i, row in enumerate(confusion) if sum(row)]
     plan = winner.finalist.described.plan()
-    lines = list(harness.journal.values())
     low, high = wilson(accuracies[0], sum(rows))
-    own = resource.getrusage(resource.RUSAGE_SELF)
     return {
         "validation_accuracy": held.accuracy,
         "validation_loss": held.loss,
@@ -223,11 +224,7 @@ def _figures(
         "images_per_s": max(one.images_per_s for one in tested),
         "candidates": float(len(harness.history)),
         "failed_candidates": float(sum(t.state == "failed" for t in harness.history)),
-        "trainings": float(len(lines)),
-        "train_s": sum(line["seconds"] for line in lines),
-        "cpu_s": sum(line["cpu_s"] for line in lines) + own.ru_utime + own.ru_stime,
-        "ram_peak_bytes": float(max([line["memory_bytes"] for line in lines] + [own.ru_maxrss * 1024])),
-        "gpu_peak_bytes": float(max(line["gpu_bytes"] for line in lines)),
+        **harness.spent.model_dump(),
         "classes": float(len(harness.data.classes)),
         "images_left_out": float(harness.data.left_out),
     }

@@ -5,7 +5,8 @@ network here. Result: model.safetensors, network.json, model.py, report.json (hi
 cnn-trials: channels `train` and `proposals` (proposals.json: {"specs": [...], "source": "llm"|"evolution", "parents":
 {digest: digest}}), or the hyperparameter `specs`; optional `trials`: folders of earlier rounds. Result: results.json,
 {"format": 1, "round", "task", "tried": [history.Tried, the earlier rounds' too], "refused": [sentences], "best",
-"reached", "confinement"}; figures best_accuracy, reached (1 where the target was met), candidates, failed_candidates.
+"reached", "spent": trials.Spent of this round, "confinement"}; figures best_accuracy, reached (1 where the target was
+met), candidates, failed_candidates.
 cnn-finish: channels `train` and `trials`; every results.json below `trials` is read, and the latest round wins.
 Give all of them the same seed, split_seed and size: the splits follow from them.
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +25,7 @@ from millrace import architecture
 from millrace.errors import InvalidInput
 from millrace.evolution import evolve
 from millrace.history import Proposed, Search, Source, Tried
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from training_containers.common import manifest, progress
 from training_containers.common.job import Job
@@ -34,7 +35,7 @@ from . import data
 from .finish import chosen, conclude
 from .settings import Bounded, Common, FinishSettings, SearchSettings, TrialsSettings
 from .train import device_for
-from .trials import Candidate, Harness
+from .trials import Candidate, Harness, Spent
 
 RESULTS: Final = "results.json"
 PROPOSALS: Final = "proposals.json"
@@ -96,6 +97,7 @@ def trials(job: Job) -> None:
         "refused": proposed.refused,
         "best": harness.best,
         "reached": reached,
+        "spent": harness.spent.model_dump(),
         "confinement": harness.pool.confinement,
     }
     (job.model / RESULTS).write_text(json.dumps(told, indent=1))
@@ -114,7 +116,7 @@ def finish(job: Job) -> None:
     """The end of a search whose rounds were jobs."""
     settings = FinishSettings.of(job.hyperparameters)
     harness = prepared(job, settings, settings.max_memory_mb)
-    harness.history = earlier(job.channel("trials"))
+    harness.history, harness.before = earlier(job.channel("trials")), spent(job.channel("trials"))
     if not harness.history:
         raise InvalidInput(f"The channel `trials` holds no {RESULTS} with a candidate in it.")
     conclude(job, harness, chosen(harness, settings.finalists), strategy="cnn-finish", settings=settings)
@@ -217,18 +219,36 @@ def _listed(specs: str | list[dict[str, Any]]) -> list[Any]:
 def earlier(folder: Path) -> list[Tried]:
     """The history of the rounds whose results lie below: each candidate once, as its latest round has it."""
     found: dict[str, tuple[int, Tried]] = {}
+    for told in _results(folder):
+        for tried in told.tried:
+            if tried.id not in found or found[tried.id][0] <= told.round:
+                found[tried.id] = (told.round, tried)
+    return sorted((tried for _, tried in found.values()), key=lambda tried: tried.number)
+
+
+def spent(folder: Path) -> Spent:
+    """By all the rounds whose results lie below."""
+    return sum((told.spent for told in _results(folder)), Spent())
+
+
+class Results(BaseModel):
+    """What is read of an earlier round's results.json."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    round: int
+    tried: list[Tried]
+    spent: Spent = Spent()
+
+
+def _results(folder: Path) -> Iterator[Results]:
     for path in sorted(folder.rglob(RESULTS)) if folder.is_dir() else []:
         try:
-            told = json.loads(path.read_bytes())
-            lines = [(int(told["round"]), Tried.model_validate(line)) for line in told["tried"]]
-        except (ValueError, KeyError, TypeError, ValidationError) as error:
+            yield Results.model_validate_json(path.read_bytes())
+        except ValidationError as error:
             raise InvalidInput(
-                f"{path.name} of an earlier round cannot be understood: {type(error).__name__}."
+                f"{path.name} of an earlier round cannot be understood: {error.error_count()} faults."
             ) from error
-        for at, tried in lines:
-            if tried.id not in found or found[tried.id][0] <= at:
-                found[tried.id] = (at, tried)
-    return sorted((tried for _, tried in found.values()), key=lambda tried: tried.number)
 
 
 def round_s(value: float, up: bool = False) -> int:

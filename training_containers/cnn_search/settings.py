@@ -61,7 +61,9 @@ class Bounded(Common):
 class Finishing(Common):
     finalists: int = Field(default=2, ge=1, le=10, description="Candidates that are trained with several seeds")
     seeds: int = Field(default=3, ge=1, le=20, description="Trainings of each finalist")
-    baselines: bool = Field(default=True, description="Train a ResNet and the best of the first round beside it")
+    baselines: bool = Field(
+        default=True, description="Train a ResNet, and the best of the first round, which no history guided, beside it"
+    )
 
 
 class SearchSettings(Bounded, Finishing):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import resource
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from millrace import architecture
 from millrace.architecture import Cost, Spec
 from millrace.evolution import retried
 from millrace.history import Source, Tried
+from pydantic import BaseModel, ConfigDict
 from torch import nn
 
 from training_containers.common.progress import Reporter
@@ -70,6 +72,22 @@ class Run:
         return f"{self.candidate.id}-{self.epochs}-{self.seed}{early}"
 
 
+class Spent(BaseModel):
+    """What the trainings of containers took: sums, and the highest peak of one process."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    trainings: float = 0.0
+    train_s: float = 0.0
+    cpu_s: float = 0.0
+    ram_peak_bytes: float = 0.0
+    gpu_peak_bytes: float = 0.0
+
+    def __add__(self, other: Spent) -> Spent:
+        mine, theirs = self.model_dump(), other.model_dump()
+        return Spent(**{n: max(mine[n], theirs[n]) if "peak" in n else mine[n] + theirs[n] for n in mine})
+
+
 @dataclass
 class Harness:
     """Runs trainings of one job; remembers what was tried, and says how it goes."""
@@ -81,6 +99,8 @@ class Harness:
     memory_bytes: int
     reporter: Reporter = field(default_factory=lambda: Reporter(0, status="searching"))
     history: list[Tried] = field(default_factory=list)
+    before: Spent = field(default_factory=Spent)
+    """In the containers of the rounds before."""
     done: int = 0
     """Trainings that ended."""
 
@@ -98,6 +118,19 @@ class Harness:
     @property
     def number(self) -> int:
         return max((tried.number for tried in self.history), default=0)
+
+    @property
+    def spent(self) -> Spent:
+        """In this container, its earlier attempts' trainings too, and before."""
+        own, lines = resource.getrusage(resource.RUSAGE_SELF), list(self.journal.values())
+        here = Spent(
+            trainings=len(lines),
+            train_s=sum(line["seconds"] for line in lines),
+            cpu_s=sum(line["cpu_s"] for line in lines) + own.ru_utime + own.ru_stime,
+            ram_peak_bytes=max([line["memory_bytes"] for line in lines] + [own.ru_maxrss * 1024]),
+            gpu_peak_bytes=max((line["gpu_bytes"] for line in lines), default=0),
+        )
+        return self.before + here
 
     # --- trainings ----------------------------------------------------------------------------------------------------
     def train(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,14 +10,15 @@ import pytest
 import torch
 from millrace import contract
 from millrace.architecture import Spec, resnet
+from millrace.errors import InvalidInput
 
 from tests.training_containers.cnn_search.conftest import QUICK, job, refused
-from training_containers.cnn_search import data, finish
+from training_containers.cnn_search import data, finish, search
 from training_containers.cnn_search.finish import Finalist, described
 from training_containers.cnn_search.pool import Say
 from training_containers.cnn_search.settings import NativeSettings
 from training_containers.cnn_search.train import Diverged
-from training_containers.cnn_search.trials import Candidate, Harness, Run
+from training_containers.cnn_search.trials import Candidate, Harness, Run, Spent
 
 LOOK = {"type": "look", "epoch": 1, "epochs": 1, "loss": 1.0, "validation_loss": 1.0, "accuracy": 0.5}
 
@@ -113,3 +115,23 @@ def test_a_batch_that_no_recipe_takes_is_refused_in_a_sentence(small: Path, tmp_
     sentence = refused(job(tmp_path, small, "cnn-native", batch_size=4))
 
     assert sentence == "batch_size: Input should be greater than or equal to 8."
+
+
+def test_what_the_rounds_took_is_summed_and_their_peaks_are_compared(tmp_path: Path) -> None:
+    """S4: a round of yesterday that did not tell it counts as nothing, and is read all the same."""
+    for number, told in enumerate(
+        (
+            {"trainings": 3, "train_s": 5.0, "cpu_s": 7.0, "ram_peak_bytes": 9.0, "gpu_peak_bytes": 0.0},
+            {"trainings": 2, "train_s": 1.5, "cpu_s": 2.0, "ram_peak_bytes": 4.0, "gpu_peak_bytes": 6.0},
+            None,
+        )
+    ):
+        folder = tmp_path / f"round-{number}"
+        folder.mkdir()
+        results = {"format": 1, "round": number, "tried": []} | ({"spent": told} if told else {})
+        (folder / "results.json").write_text(json.dumps(results))
+
+    assert search.spent(tmp_path) == Spent(trainings=5, train_s=6.5, cpu_s=9.0, ram_peak_bytes=9.0, gpu_peak_bytes=6.0)
+    (tmp_path / "round-2" / "results.json").write_text('{"round": 2}')
+    with pytest.raises(InvalidInput, match="cannot be understood: 1 faults"):
+        search.spent(tmp_path)

@@ -153,7 +153,13 @@ def test_rounds_as_jobs_and_their_end_make_the_same_kind_of_result(small: Path, 
     put(end, "trials/one", first.model)
     put(end, "trials/two", second.model)
     run(end)
-    assert manifest.read(end.model).format == "cnn"
+    whole = manifest.read(end.model)
+    assert whole.format == "cnn"
+    rounds = [json.loads((made.model / "results.json").read_text())["spent"] for made in (first, second)]
+    assert rounds[0]["trainings"] > 1 and rounds[0]["train_s"] > 0 and rounds[1]["trainings"] == 0
+    assert whole.metrics["trainings"] == rounds[0]["trainings"] + 1  # S4: the finalist's own, and every round's
+    assert whole.metrics["train_s"] > rounds[0]["train_s"] and whole.metrics["cpu_s"] > rounds[0]["cpu_s"]
+    assert whole.metrics["ram_peak_bytes"] >= max(told["ram_peak_bytes"] for told in rounds)
 
 
 def test_a_diverging_candidate_is_tried_again_with_a_smaller_rate(small: Path, tmp_path: Path) -> None:
