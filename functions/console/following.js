@@ -15,7 +15,7 @@ export async function follow(job, show) {
     show(progress(job, stop));
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
   }
-  if (job.state === "failed") throw new Problem(503, { detail: job.error });
+  if (job.state === "failed") throw new Problem(job.problem?.status ?? 503, job.problem ?? { detail: job.error });
   if (job.state === "cancelled") throw new Problem(409, { detail: "The rewrite was stopped." });
   return job.result ?? { node: link(job) };
 }

@@ -187,7 +187,7 @@ class Humanizer:
             return whole(parts, bodies, written)
         if choices[0].wished:
             draft = paragraphs.join(parts, [one.text for one in written])
-            raise unfaithful(choices[0].routes[0], draft, broken)
+            raise unfaithful(choices[0].routes[0].id, draft, broken)
         reasons = (_BROKEN, *merged([one.reasons for one in written]))
         ruled = self._answer(Choice((RULES,), reasons, wished=False), ask, deadline)
         return replace(ruled, spent=(*(cost for one in written for cost in one.spent), *ruled.spent))
@@ -210,7 +210,7 @@ class Humanizer:
                 each.append(future.result())
                 piece, broken = released.take(part, each[-1].text)
                 if broken and choice.wished:
-                    raise unfaithful(choice.routes[0], each[-1].text, broken)
+                    raise unfaithful(choice.routes[0].id, each[-1].text, broken)
                 yield piece
         finally:
             leave.set()
@@ -263,8 +263,8 @@ class Humanizer:
                 answered = Reason("answered", f"{entry.id} answered and its rewrite verified")
                 return Written(completion.text, entry, (answered, *reasons), tuple(spent))
             if choice.wished and strict:
-                raise unfaithful(entry, completion.text, violations)
-            reasons.append(Reason("unfaithful", summary(entry, violations)))
+                raise unfaithful(entry.id, completion.text, violations)
+            reasons.append(Reason("unfaithful", summary(entry.id, violations)))
             if choice.wished:
                 return Written(completion.text, entry, tuple(reasons), tuple(spent))
         # The rules verify their own rewrite; should that ever fail, the text itself is the faithful answer.

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from .text.blocks import Block, blocks
-from .text.faithfulness import Violation, verify
+from .text.faithfulness import Violation, against, verify
 from .text.sentences import split as sentences
 
 LONG_WORDS = 300
@@ -69,18 +69,22 @@ def worthy(parts: Sequence[Part]) -> list[bool]:
     return [at in longest for at in range(len(parts))]
 
 
-def mend(text: str, parts: Sequence[Part], bodies: Sequence[str]) -> tuple[list[str], list[Violation]]:
+def mend(
+    text: str, parts: Sequence[Part], bodies: Sequence[str], tries: int = MOST_TRIES
+) -> tuple[list[str], list[Violation]]:
     """Bodies with which the whole verifies, and what still breaks where none were found.
 
-    Each body verifies against its own part; where the whole does not, those that are to blame become what they were.
+    Each body verifies against its own part; where the whole does not, those that are to blame become what they were,
+    one at a time and no more than it takes.
     """
     mended = list(bodies)
-    broken = verify(text, join(parts, mended))
-    for at in _suspects(parts, bodies, broken)[:MOST_TRIES]:
+    violations = against(text)
+    broken = violations(join(parts, mended))
+    for at in suspects(parts, bodies, broken)[:tries]:
         if not broken:
             break
         tried = [*mended[:at], parts[at].body, *mended[at + 1 :]]
-        left = verify(text, join(parts, tried))
+        left = violations(join(parts, tried))
         if len(left) < len(broken):
             mended, broken = tried, left
     return mended, broken
@@ -109,11 +113,16 @@ class Released:
         return piece, broken
 
 
-def _suspects(parts: Sequence[Part], bodies: Sequence[str], broken: Sequence[Violation]) -> list[int]:
-    """The parts that changed, those that hold the words of a violation first."""
+def suspects(parts: Sequence[Part], bodies: Sequence[str], broken: Sequence[Violation]) -> list[int]:
+    """The parts that changed: those first that lost or gained words of a violation, then those that hold some."""
     words = [word for violation in broken for word in (violation.before, violation.after) if word]
-    changed = [at for at, part in enumerate(parts) if bodies[at] != part.body]
-    return sorted(changed, key=lambda at: not any(word in parts[at].body or word in bodies[at] for word in words))
+
+    def place(at: int) -> tuple[bool, bool]:
+        old, new = parts[at].body, bodies[at]
+        held = [word for word in words if word in old or word in new]
+        return not any(old.count(word) != new.count(word) for word in held), not held
+
+    return sorted((at for at, part in enumerate(parts) if bodies[at] != part.body), key=place)
 
 
 def _groups(text: str) -> Iterator[tuple[str, str]]:

@@ -36,6 +36,8 @@ KEPT_S = KEPT_DAYS[-1] * 86_400
 """A job's item goes after 30 days."""
 INLINE_BYTES = 256_000
 """A larger result is told by its link alone."""
+ITEM_BYTES = 4_000
+"""A larger problem lies in the store."""
 LINK_S = 900
 
 
@@ -114,6 +116,13 @@ class Rewrites:
         link = self.store.link(item["result_key"], LINK_S)
         return (self.store.get_json(item["result_key"]) if item["result_bytes"] <= INLINE_BYTES else None), link
 
+    def problem(self, item: Item) -> tuple[dict[str, Any] | None, str | None]:
+        """(why a failed job failed, the link where that is large): a draft that is too large is in the linked one."""
+        if "problem_key" not in item:
+            return item.get("problem"), None
+        link = self.store.link(item["problem_key"], LINK_S)
+        return (self.store.get_json(item["problem_key"]) if item["problem_bytes"] <= INLINE_BYTES else None), link
+
     # --- for who works --------------------------------------------------------------------------------------------
     def begin(self, tenant: Tenant, id: str) -> Item | None:
         """The job with a lease on it; None where it is done or was never there. Unavailable while another works."""
@@ -172,8 +181,15 @@ class Rewrites:
         progress = item["progress"] | {"step": item["progress"]["steps"]}
         self._end(item, JobState.COMPLETED, {"result_key": key, "result_bytes": len(raw), "progress": progress})
 
-    def fail(self, item: Item, sentence: str) -> None:
-        self._end(item, JobState.FAILED, {"error": sentence})
+    def fail(self, tenant: Tenant, item: Item, problem: dict[str, Any]) -> None:
+        """`problem` as a request would have been told it."""
+        values: dict[str, Any] = {"error": problem["detail"], "problem": problem}
+        raw = orjson.dumps(problem)
+        if len(raw) > ITEM_BYTES:
+            key = self._key(tenant, item["id"], "problem.json")
+            self._kept.put(key, raw, "application/json")
+            values = {"error": problem["detail"], "problem_key": key, "problem_bytes": len(raw)}
+        self._end(item, JobState.FAILED, values)
 
     def _end(self, item: Item, state: JobState, values: dict[str, Any]) -> None:
         self._note(item, {"state": str(state), "lease_until": 0, "concluded_at": stamp(), **values})

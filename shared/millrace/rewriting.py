@@ -12,11 +12,23 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from .catalogue import RULES
 from .contract import JobState
-from .errors import Conflict, Corrupt, Declined, InvalidInput, MillraceError, ProviderRefused, Unavailable, told
+from .errors import (
+    Conflict,
+    Corrupt,
+    Declined,
+    InvalidInput,
+    MillraceError,
+    ProviderRefused,
+    Unavailable,
+    Unfaithful,
+    told,
+)
 from .humanize import Humanizer
 from .providers import Ask
 from .rewrites import Order, Rewrites, caller_of
+from .routing import AUTO
 from .sections import Answered, Section, kept, whole
 from .table import Item
 from .tenants import Tenant
@@ -50,7 +62,8 @@ class Rewriting:
 
     def _worked(self, tenant: Tenant, item: Item, last: bool) -> str:
         if last:
-            self.rewrites.fail(item, item.get("trouble") or "The work on it broke off again and again.")
+            again = Unavailable(item.get("trouble") or "The work on it broke off again and again.")
+            self.rewrites.fail(tenant, item, told(again))
             return "failed"
         try:
             return self._slice(caller_of(item, tenant.id), item)
@@ -58,7 +71,7 @@ class Rewriting:
             if _passing(error):
                 self.rewrites.give_back(item, error)
                 raise
-            self.rewrites.fail(item, told(error)["detail"])
+            self.rewrites.fail(tenant, item, told(error))
             return "failed"
 
     def _slice(self, tenant: Tenant, item: Item) -> str:
@@ -95,7 +108,11 @@ class Rewriting:
         if section.kept and whole_text.strip():
             return kept(text)
         ask = Ask(text, order.strength, order.tone, voice=order.voice)
-        answer = self.humanizer.humanize(tenant, ask, order.wish)
+        try:
+            answer = self.humanizer.humanize(tenant, ask, order.wish)
+        except Unfaithful as error:  # its draft in its place, so that it can be compared with the text
+            draft = whole_text[: section.start] + error.draft + whole_text[section.end :]
+            raise Unfaithful(str(error), draft, error.violations) from error
         return Answered(
             answer.text, answer.model_id, answer.decision_id, answer.reasons, answer.usage, answer.latency_ms
         )
@@ -106,22 +123,30 @@ def result(order: Order, sections: Sequence[Section], answers: Sequence[dict[str
     by_text: dict[int, list[tuple[Section, dict[str, Any]]]] = {}
     for section, answer in zip(sections, answers, strict=True):
         by_text.setdefault(section.at, []).append((section, answer))
-    items = [_item(id, text, by_text.get(at, [])) for at, (id, text) in enumerate(order.texts)]
     if not order.batch:
-        found: dict[str, Any] = items[0]["result"]
-        return found
+        return _whole(order, order.texts[0][1], by_text[0])
+    items = [_item(order, id, text, by_text.get(at, [])) for at, (id, text) in enumerate(order.texts)]
     done = sum(item["state"] == "done" for item in items)
     return {"items": items, "done": done, "failed": len(items) - done}
 
 
-def _item(id: str, text: str, answered: Sequence[tuple[Section, dict[str, Any]]]) -> dict[str, Any]:
+def _whole(order: Order, text: str, answered: Sequence[tuple[Section, dict[str, Any]]]) -> dict[str, Any]:
+    """Unfaithful where a named model's sections do not verify together."""
+    sections = [section for section, _ in answered]
+    wished = order.wish not in (None, "", AUTO, RULES.id)
+    return whole(text, sections, [Answered(**answer) for _, answer in answered], wished)
+
+
+def _item(order: Order, id: str, text: str, answered: Sequence[tuple[Section, dict[str, Any]]]) -> dict[str, Any]:
     failed = next((answer["problem"] for _, answer in answered if "problem" in answer), None)
     if failed is None and not answered:
         failed = told(InvalidInput("The text is empty; send the text to be humanized."))
     if failed is not None:
         return {"id": id, "state": "failed", "problem": failed}
-    sections = [section for section, _ in answered]
-    return {"id": id, "state": "done", "result": whole(text, sections, [Answered(**a) for _, a in answered])}
+    try:
+        return {"id": id, "state": "done", "result": _whole(order, text, answered)}
+    except Unfaithful as error:
+        return {"id": id, "state": "failed", "problem": told(error)}
 
 
 def _passing(error: MillraceError) -> bool:

@@ -8,21 +8,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from . import paragraphs
 from .complexity import complexity
 from .datapoints import MAX_TEXT, MAX_WORDS
 from .paragraphs import Part
-from .text.faithfulness import Violation, verify
+from .text.faithfulness import verify
 from .text.scores import score
+from .written import unfaithful
 
 SECTION_WORDS = 1_200
 """About eight paragraphs: two or three rounds of a model's calls, half a minute at the worst."""
 SECTION_CHARACTERS = 20_000
 SECTION_PARTS = 16
 MOST_REASONS = 24
+FEW_TRIES, MANY_CHARACTERS = 10, 1_000_000
+"""At mending of a text this long: each verifies the whole, which takes up to 3 s."""
 RULES_ID = "rules"
 STRETCH_SECTIONS = 4
 """As many as are answered at a time: a stretch takes one section's time, however short its texts are."""
@@ -102,42 +105,67 @@ def kept(text: str) -> Answered:
     return Answered(text, RULES_ID, None, [why], {"input_tokens": 0, "output_tokens": 0, "cost_usd": 0.0}, 0.0)
 
 
-def whole(text: str, sections: Sequence[Section], answers: Sequence[Answered]) -> dict[str, Any]:
-    """One text's answer in the shape of a request's. Every section verified; here all of them together do."""
-    bodies = _mended(text, sections, [answer.text for answer in answers])
+def whole(text: str, sections: Sequence[Section], answers: Sequence[Answered], wished: bool = False) -> dict[str, Any]:
+    """One text's answer in the shape of a request's. Every section verified; here all of them together do.
+
+    Unfaithful, with the whole draft, where those of the model that was asked for (`wished`) cannot be made to.
+    """
+    bodies = _mended(text, sections, answers, wished)
     written = "".join(bodies)
     words: Counter[str] = Counter()
-    for section, answer in zip(sections, answers, strict=True):
-        words[answer.model_id] += paragraphs.size(text[section.start : section.end])
+    for section, answer, body in zip(sections, answers, bodies, strict=True):
+        if body == answer.text:
+            words[answer.model_id] += paragraphs.size(text[section.start : section.end])
     usage = {name: sum(answer.usage[name] for answer in answers) for name in answers[0].usage}
     return {
         "text": written,
-        "model_id": words.most_common(1)[0][0],
+        "model_id": words.most_common(1)[0][0] if words else RULES_ID,
         "decision_id": next((answer.decision_id for answer in answers if answer.decision_id), "") or "",
         "decisions": [answer.decision_id for answer in answers if answer.decision_id],
-        "reasons": _reasons(answers),
+        "reasons": _reasons([_told(answer, body) for answer, body in zip(answers, bodies, strict=True)]),
         "complexity": complexity(text).to_dict(),
         "scores": {"before": score(text), "after": score(written)},
-        "violations": [asdict(violation) for violation in _broken(text, bodies)],
+        "violations": [],
         "usage": usage,
         "latency_ms": round(sum(answer.latency_ms for answer in answers), 1),
     }
 
 
-def _broken(text: str, bodies: Sequence[str]) -> list[Violation]:
-    return verify(text, "".join(bodies)) if len(bodies) > 1 else []
-
-
-def _mended(text: str, sections: Sequence[Section], bodies: list[str]) -> list[str]:
-    """Bodies that verify together: else those that hold the words of a violation, or all, become what they were."""
-    sources = [text[section.start : section.end] for section in sections]
-    broken = _broken(text, bodies)
-    if not broken:
+def _mended(text: str, sections: Sequence[Section], answers: Sequence[Answered], wished: bool) -> list[str]:
+    """Bodies that verify together. Where mending finds none, all that may be to blame become what they were, or all."""
+    bodies = [answer.text for answer in answers]
+    if len(bodies) == 1:
         return bodies
-    words = [word for violation in broken for word in (violation.before, violation.after) if word]
-    to_blame = [any(w in old or w in new for w in words) for old, new in zip(sources, bodies, strict=True)]
-    mended = [old if guilty else new for old, new, guilty in zip(sources, bodies, to_blame, strict=True)]
-    return sources if _broken(text, mended) else mended
+    parts = [Part("", text[section.start : section.end]) for section in sections]
+    tries = FEW_TRIES if len(text) > MANY_CHARACTERS else paragraphs.MOST_TRIES
+    mended, broken = paragraphs.mend(text, parts, bodies, tries)
+    if broken and wished:
+        raise unfaithful(_author(answers), "".join(bodies), broken)
+    if broken:
+        words = [word for violation in broken for word in (violation.before, violation.after) if word]
+        for at, part in enumerate(parts):
+            if any(word in part.body or word in mended[at] for word in words):
+                mended[at] = part.body
+        broken = verify(text, "".join(mended))
+    return [part.body for part in parts] if broken else mended
+
+
+def _author(answers: Sequence[Answered]) -> str:
+    """The model that was asked for: what no request can hold it was not given."""
+    return next((answer.model_id for answer in answers if answer.model_id != RULES_ID), RULES_ID)
+
+
+def _told(answer: Answered, body: str) -> Answered:
+    """Why the section is what it is now."""
+    if body == answer.text:
+        return answer
+    return replace(answer, reasons=[_KEPT, *(reason for reason in answer.reasons if reason["code"] != "answered")])
+
+
+_KEPT = {
+    "code": "unchanged",
+    "text": "a rewrite verified alone and not with the others, so the section stays as it was",
+}
 
 
 def _reasons(answers: Sequence[Answered]) -> list[dict[str, str]]:

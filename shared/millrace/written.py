@@ -33,7 +33,7 @@ def hold_faithful(entry: Entry, parts: Sequence[Part], written: Sequence[Written
     """Unfaithful, with the whole draft, where a paragraph by the model that was asked for did not verify."""
     violations = [found for part, one in zip(parts, written, strict=True) for found in verify(part.body, one.text)]
     if violations:
-        raise unfaithful(entry, paragraphs.join(parts, [one.text for one in written]), violations)
+        raise unfaithful(entry.id, paragraphs.join(parts, [one.text for one in written]), violations)
 
 
 def whole(parts: Sequence[Part], bodies: Sequence[str], written: Sequence[Written]) -> Written:
@@ -87,10 +87,10 @@ def _cost_usd(entry: Entry, completion: Completion) -> float:
     return charge(entry, completion).cost_usd
 
 
-def unfaithful(entry: Entry, draft: str, violations: list[Violation]) -> Unfaithful:
-    return Unfaithful(summary(entry, violations), draft, [asdict(violation) for violation in violations])
+def unfaithful(model_id: str, draft: str, violations: list[Violation]) -> Unfaithful:
+    return Unfaithful(summary(model_id, violations), draft, [asdict(violation) for violation in violations])
 
 
-def summary(entry: Entry, violations: list[Violation]) -> str:
+def summary(model_id: str, violations: list[Violation]) -> str:
     kinds = ", ".join(sorted({violation.kind for violation in violations}))
-    return f"{entry.id} answered, but its rewrite did not keep: {kinds}."
+    return f"{model_id} answered, but its rewrite did not keep: {kinds}."

@@ -13,6 +13,7 @@ from millrace.text.faithfulness import verify
 from tests.functions.conftest import CONTEXT, Api
 from tests.millrace.test_humanize import CODE, paragraph
 
+VIOLATION = {"kind": "number", "before": "3 halls", "after": "4 halls"}
 LONG = "\n\n".join([CODE, *(paragraph(n % 9 + 1) for n in range(80))])
 
 
@@ -137,6 +138,31 @@ def test_a_job_whose_work_breaks_off_again_and_again_is_told_failed(api: Api, wo
 
     job = api("GET", location).body
     assert job["state"] == "failed" and "broke off" in job["error"] and job["result"] is None
+    assert job["problem"]["type"] == "/problems/unavailable" and job["problem"]["detail"] == job["error"]
+
+
+@pytest.mark.parametrize(
+    ("draft", "inline"), [("We use 4 halls. " * 1_000, True), ("We use 4 halls. " * 20_000, False)]
+)
+def test_a_named_models_unfaithful_long_text_is_told_with_its_draft(
+    api: Api, work: Any, monkeypatch: pytest.MonkeyPatch, draft: str, inline: bool
+) -> None:
+    """H1: as a short one is."""
+    from millrace.errors import Unfaithful
+    from millrace.humanize import Humanizer
+
+    def lies(*_: Any) -> Any:
+        raise Unfaithful("m answered, but its rewrite did not keep: number.", draft, [VIOLATION])
+
+    location = api("POST", "/api/humanize", {"text": LONG, "model_id": "rules"}).headers["location"]
+    monkeypatch.setattr(Humanizer, "humanize", lies)
+    work()
+
+    job = api("GET", location).body
+    whole = requests.get(job["problem_url"], timeout=10).json()
+    assert (job["state"], job["result"]) == ("failed", None) and "did not keep" in job["error"]
+    assert (whole["status"], whole["violations"]) == (422, [VIOLATION]) and draft in whole["draft"]
+    assert job["problem"] == (whole if inline else None)
 
 
 def test_work_that_fails_for_now_comes_back_alone(api: Api, work: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ import boto3
 import pytest
 from millrace.cli import dropping, following, training
 from millrace.cli.app import app
+from millrace.cli.client import Refused
 from millrace.cli.where import find
 from millrace.contract import JobState
 from millrace.errors import InvalidInput, Unavailable
@@ -66,8 +67,10 @@ def test_a_large_result_is_fetched_by_its_link(monkeypatch: pytest.MonkeyPatch, 
 
     with pytest.raises(Unavailable, match="not one that can be followed"):
         following.followed(None, job | {"result_url": f"file://{tmp_path}"})  # type: ignore[arg-type]
-    with pytest.raises(following.Failed, match="It broke off"):
+    with pytest.raises(Refused, match="It broke off"):
         following.followed(None, job | {"state": "failed", "error": "It broke off."})  # type: ignore[arg-type]
+    with pytest.raises(following.Failed, match="cancelled"):
+        following.followed(None, job | {"state": "cancelled"})  # type: ignore[arg-type]
 
 
 def test_a_text_comes_from_stdin_or_a_file_and_json_is_the_whole_answer(run: Run, tmp_path: Path) -> None:

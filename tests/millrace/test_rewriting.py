@@ -10,7 +10,7 @@ import pytest
 from millrace import rewriting
 from millrace.catalogue import Catalogue, Entry
 from millrace.contract import JobState
-from millrace.errors import Conflict, InvalidInput, NotFound, ProviderRefused, TooLarge, Unavailable
+from millrace.errors import Conflict, InvalidInput, NotFound, ProviderRefused, TooLarge, Unavailable, told
 from millrace.humanize import Humanizer
 from millrace.providers import Ask, Completion
 from millrace.rewrites import Order
@@ -168,7 +168,7 @@ def test_a_second_worker_waits_for_the_lease_and_one_that_lost_it_writes_nothing
     with pytest.raises(Conflict):
         stage.world.rewrites.keep(ACME, first, 0, [], 1)
     with pytest.raises(Conflict):
-        stage.world.rewrites.fail(first, "late")
+        stage.world.rewrites.fail(ACME, first, told(Unavailable("late")))
 
 
 def test_a_rewrite_called_off_while_it_works_stops_after_the_stretch_in_hand_and_stays_cancelled() -> None:
@@ -259,6 +259,11 @@ def test_a_named_models_lie_fails_the_job_in_words_and_in_a_batch_its_text_alone
     stage = Stage(lies)
     stage.submit(LONG, wish="m")
     assert stage.work() == "failed" and "did not keep" in stage.item()["error"] and stage.item()["state"] == "failed"
+    problem, link = stage.world.rewrites.problem(stage.item())
+    assert problem is not None and problem["violations"] and problem["status"] == 422 and link
+    assert problem["draft"] == LONG.replace("hall 2 ", "hall 99 ") and "draft" not in json.dumps(
+        stage.item(), default=str
+    )
     stage.submit(paragraph(1), paragraph(2), id="rw2", wish="m")
     assert stage.work(id="rw2") == "done"
 
@@ -278,6 +283,7 @@ def test_a_named_model_that_is_down_is_tried_again_and_told_in_the_end() -> None
     assert stage.item()["state"] == "running" and stage.item()["lease_until"] == 0
 
     assert stage.work(last=True) == "failed" and stage.item()["error"] == "m is down."
+    assert stage.world.rewrites.problem(stage.item()) == (told(Unavailable("m is down.")), None)
 
 
 def test_a_provider_that_refuses_is_not_asked_again() -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from millrace import paragraphs
 from millrace.complexity import complexity
+from millrace.errors import Unfaithful
 from millrace.humanize import check
 from millrace.sections import SECTION_WORDS, STRETCH_SECTIONS, Answered, Section, kept, planned, sections, whole
 from millrace.text.faithfulness import verify
@@ -90,6 +91,55 @@ def test_a_section_that_breaks_the_whole_becomes_what_it_was() -> None:
 
     assert verify(text, told["text"]) == [] and "999" not in told["text"]
     assert told["text"].startswith(answers[0].text)
+
+
+def _halls(count: int) -> tuple[str, list[Section]]:
+    """A text of two duties a paragraph, and its sections."""
+    duties = "The doors of hall {n} must be shut at night, and the lamps of hall {n} must be out. " + "Rest well. " * 12
+    text = "\n\n".join(duties.format(n=n).strip() for n in range(count))
+    return text, list(sections(0, text))
+
+
+def _wrote(text: str, cut: list[Section], edits: dict[int, tuple[str, str]]) -> list[Answered]:
+    """Each section by the model, with one edit where one is asked for."""
+    each = [text[s.start : s.end].replace("be shut at", "be closed at") for s in cut]
+    return [_answered(body.replace(*edits[at], 1) if at in edits else body) for at, body in enumerate(each)]
+
+
+def test_of_a_duty_that_moved_between_sections_one_section_stays_and_the_rest_is_the_models() -> None:
+    """H12: each verifies alone, and its words stand in every other section too."""
+    text, cut = _halls(60)
+    answers = _wrote(text, cut, {0: ("must be out", "are out"), 2: ("Rest well", "You may rest well")})
+    assert len(cut) >= 4
+    for section, answer in zip(cut, answers, strict=True):
+        assert verify(text[section.start : section.end], answer.text) == []
+    assert {one.kind for one in verify(text, "".join(answer.text for answer in answers))} == {"modal"}
+
+    told = whole(text, cut, answers)
+
+    stayed = [at for at, section in enumerate(cut) if text[section.start : section.end] in told["text"]]
+    assert verify(text, told["text"]) == [] and stayed in ([0], [2])
+    assert told["model_id"] == "m"
+    assert {"code": "unchanged"}.items() <= told["reasons"][-1].items()
+    assert told["reasons"][0]["text"] == f"m answered ({len(cut) - 1} of {len(cut)} sections)"
+    assert told["reasons"][-1]["text"].endswith(f"(1 of {len(cut)} sections)")
+
+
+def test_what_nobody_wrote_is_credited_to_nobody_and_a_named_model_is_told_what_it_broke() -> None:
+    """H1, H12: no section alone is to blame, so mending finds nothing."""
+    text, cut = _halls(48)
+    edits = {at: ("must be out", "may be out") for at in range(len(cut))}
+    answers = _wrote(text, cut, edits)
+
+    told = whole(text, cut, answers)
+    with pytest.raises(Unfaithful) as refused:
+        whole(text, cut, answers, wished=True)
+
+    assert told["text"] == text and told["model_id"] == "rules"
+    assert refused.value.draft == "".join(answer.text for answer in answers)
+    assert {one["kind"] for one in refused.value.violations} == {"modal"} and str(refused.value).startswith(
+        "m answered"
+    )
 
 
 def test_a_blank_text_is_one_kept_section() -> None:

@@ -16,6 +16,7 @@ from functions import parts
 from functions.gateway.answering import humanizer
 from functions.gateway.caller import Caller
 from functions.gateway.paging import Paged
+from functions.gateway.problems import Problem
 from functions.gateway.shapes import Answered, Figures, LongResponse, Page, settings
 
 router = APIRouter(tags=["humanize"])
@@ -34,6 +35,10 @@ class Job(BaseModel):
     progress: Figures
     """step of steps, in paragraphs."""
     error: str | None = None
+    problem: Problem | None = None
+    """Of a failed job, where it is small: what a request would have been told, an unfaithful draft too."""
+    problem_url: str | None = None
+    """A long problem as JSON, for a quarter of an hour; ask again for a new link."""
     created_at: str
     updated_at: str
     result: LongResponse | Answered | None = None
@@ -75,7 +80,8 @@ def get(id: str, caller: Caller) -> Job:
     rewrites = parts.rewrites(settings)
     item = rewrites.get(caller, id)
     result, link = rewrites.result(caller, item)
-    return Job.model_validate(item | {"result": result, "result_url": link})
+    problem, told_at = rewrites.problem(item)
+    return Job.model_validate(item | {"result": result, "result_url": link, "problem": problem, "problem_url": told_at})
 
 
 @router.delete(

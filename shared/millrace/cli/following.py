@@ -11,7 +11,7 @@ import orjson
 
 from ..errors import MillraceError, Unavailable
 from . import show
-from .client import Client
+from .client import Client, Refused
 
 POLL_S = 1.0
 TIMEOUT_S = 60.0
@@ -30,13 +30,15 @@ def followed(client: Client, job: dict[str, Any]) -> dict[str, Any]:
     show.err().print(f"[dim]{job['progress']['steps']} paragraphs, as job {job['id']}[/]")
     with show.bars() as bars:
         task = bars.add_task("rewriting", total=job["progress"]["steps"]) if bars else None
-        while job["state"] not in ("completed", "failed"):
+        while job["state"] not in ("completed", "failed", "cancelled"):
             time.sleep(POLL_S)
             job = client.get("humanize", "jobs", job["id"])
             if bars is not None and task is not None:
                 bars.update(task, completed=job["progress"]["step"], description=job["state"])
     if job["state"] == "failed":
-        raise Failed(job["error"])
+        raise Refused(job["error"], job.get("problem") or {})
+    if job["state"] == "cancelled":
+        raise Failed("The rewrite was cancelled.")
     return job["result"] or _fetched(job["result_url"])
 
 
