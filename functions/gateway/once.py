@@ -61,7 +61,7 @@ class Once(APIRoute):
 
 
 async def _once(inner: Handler, request: Request, key: str) -> Response:
-    asked = fingerprint(request.method.encode(), str(request.url.path).encode(), await request.body())
+    asked = fingerprint(request.method.encode(), str(request.url.path).encode(), _meant(request, await request.body()))
     found = await run_in_threadpool(idempotency().begin, await tenant(request), key, asked)
     if isinstance(found, Reply):
         return Response(found.body, found.status, found.headers | {"Idempotency-Replayed": "true"})
@@ -77,6 +77,13 @@ async def _once(inner: Handler, request: Request, key: str) -> Response:
     else:
         await run_in_threadpool(idempotency().finish, found, _reply(response))
     return response
+
+
+def _meant(request: Request, body: bytes) -> bytes:
+    """A form has a boundary of its own each time that it is sent."""
+    kind, _, boundary = request.headers.get("content-type", "").partition("boundary=")
+    ends = boundary.partition(";")[0].strip('" ').encode("latin-1", "replace")
+    return body.replace(ends, b"") if ends and kind.lower().startswith("multipart/form-data") else body
 
 
 def _streamed(claim: Claim, whole: bytes | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -110,11 +111,29 @@ def test_each_route_names_the_problems_that_it_has(embedded: dict[str, str]) -> 
     assert "HTTPValidationError" not in described["components"]["schemas"]
 
 
-def test_a_post_that_costs_something_names_the_key_of_its_repeats(embedded: dict[str, str]) -> None:
-    paths = Api(None)("GET", "/openapi.json").body["paths"]
-    costly = ("/api/humanize", "/api/humanize/batch", "/v1/chat/completions", "/api/feedback", "/api/voices")
+HAVE_NO_KEY = {"/api/models/{id}/classify": "it leaves nothing behind, and its answer is the same each time"}
+"""POSTs whose repeats are not told what the first was, and why."""
 
-    for path in (*costly, "/api/models/{id}/replay", "/api/training-jobs"):
+
+def test_every_post_honours_the_key_of_its_repeats(api: Api) -> None:
+    """O3: under a key that was used for something else nothing is done, whatever else was sent."""
+    paths = api("GET", "/openapi.json").body["paths"]
+    posts = {path for path, methods in paths.items() if "post" in methods}
+    api("POST", "/api/humanize", {"text": "We use 3 servers."}, idempotency_key="used")
+
+    refused = {path for path in posts if _used(api("POST", path.replace("{id}", "x"), {}, idempotency_key="used"))}
+
+    assert posts - refused == HAVE_NO_KEY.keys()
+
+
+def _used(reply: Any) -> bool:
+    return reply.status == 422 and "used for another request" in json.dumps(reply.body)
+
+
+def test_each_post_names_the_key_of_its_repeats(embedded: dict[str, str]) -> None:
+    paths = Api(None)("GET", "/openapi.json").body["paths"]
+
+    for path in {path for path, methods in paths.items() if "post" in methods} - HAVE_NO_KEY.keys():
         assert "idempotency-key" in {parameter["name"] for parameter in paths[path]["post"]["parameters"]}, path
     assert {"200", "202"} <= set(paths["/api/humanize"]["post"]["responses"])
     assert "text/event-stream" in paths["/api/humanize"]["post"]["responses"]["200"]["content"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Body, Header, Query
+from fastapi import APIRouter, Body, Query
 from millrace.contract import DatasetState
 from millrace.datasets import dataset as domain
 from millrace.datasets.repository import Wanted
@@ -14,10 +14,11 @@ from pydantic import BaseModel, Field
 
 from functions import parts
 from functions.gateway.caller import Caller, Editor
+from functions.gateway.once import Once
 from functions.gateway.paging import Paged
 from functions.gateway.shapes import Figures, Page, Reason, settings
 
-router = APIRouter(tags=["datasets"])
+router = APIRouter(tags=["datasets"], route_class=Once)
 
 Name = Annotated[str, Field(min_length=1, max_length=domain.MAX_NAME)]
 Size = Annotated[int, Field(ge=1, description="Bytes of the ZIP archive; up to 100 GB.")]
@@ -160,22 +161,15 @@ def _upload(caller: Caller, dataset: domain.Dataset) -> Upload:
 @router.post(
     "/api/datasets", status_code=201, summary="A new dataset, and the upload of its archive where a size is given"
 )
-def create(
-    request: Create, caller: Editor, idempotency_key: Annotated[str | None, Header(max_length=255)] = None
-) -> Created:
+def create(request: Create, caller: Editor) -> Created:
     datasets = parts.datasets(settings)
     if request.size_bytes is not None:
         domain.part_bytes(request.size_bytes)
-    dataset = datasets.create(caller, _id(caller.id, idempotency_key), request.name, request.domain)
+    dataset = datasets.create(caller, str(uuid.uuid4()), request.name, request.domain)
     if request.size_bytes is not None:
         dataset = datasets.begin_upload(caller, dataset.id, request.size_bytes, request.fingerprint)
     shown = _shown(caller, dataset).model_dump()
     return Created(**shown, upload=_upload(caller, dataset) if dataset.upload else None)
-
-
-def _id(tenant: str, key: str | None) -> str:
-    """The same key of the same tenant names the same dataset."""
-    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{tenant}\0{key}") if key else uuid.uuid4())
 
 
 @router.get("/api/datasets", summary="Datasets, newest first")

@@ -17,9 +17,10 @@ from pydantic import BaseModel, Field
 from functions import parts
 from functions.gateway import multipart, problems
 from functions.gateway.caller import Caller, Operator
+from functions.gateway.once import Once
 from functions.gateway.shapes import Figures, settings
 
-router = APIRouter(tags=["OpenAI-compatible"], responses=problems.OPENAI_RESPONSES)
+router = APIRouter(tags=["OpenAI-compatible"], responses=problems.OPENAI_RESPONSES, route_class=Once)
 
 BODY = {
     "requestBody": {

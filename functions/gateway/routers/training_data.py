@@ -18,10 +18,11 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from functions import parts
 from functions.gateway.caller import Caller, Editor, Operator
+from functions.gateway.once import Once
 from functions.gateway.paging import Paged
 from functions.gateway.shapes import Figures, Page, Reason, settings
 
-router = APIRouter(tags=["training data"])
+router = APIRouter(tags=["training data"], route_class=Once)
 
 MAX_AT_ONCE = 50
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from functions import parts
 from functions.gateway import sse
 from functions.gateway.caller import Caller, Operator
+from functions.gateway.once import Once
 from functions.gateway.paging import Paged
 from functions.gateway.shapes import Figures, Page, settings
 from functions.gateway.sse import Events
@@ -32,7 +33,7 @@ FOLLOW_S = 1.0
 LATE_S = 15
 """Log lines may come so long after their job's end."""
 
-routes = APIRouter(tags=["training jobs"])
+routes = APIRouter(tags=["training jobs"], route_class=Once)
 
 
 class Request(BaseModel):
@@ -270,7 +271,7 @@ def _over(job: DomainJob) -> bool:
 
 
 def _derived(tenant: str, key: str) -> str:
-    """The same key of the same tenant names the same job."""
+    """The same key of the same tenant names the same job, also where the first request was killed half way."""
     return "j" + hashlib.sha256(f"{tenant}\0{key}".encode()).hexdigest()[:20]
 
 
