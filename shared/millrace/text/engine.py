@@ -28,6 +28,7 @@ PASSES = 12
 _TEMPLATE = re.compile(r"\{(\d)(?::(\w+))?\}")
 _LAST_WORD = re.compile(r"([A-Za-z]+(?:'[a-z]+)?)[ ]$")
 _FIRST_WORD = re.compile(r"[ ,]*([A-Za-z]+(?:'[a-z]+)?)")
+_NEXT_WORDS = re.compile(r"(?: ?[a-z'-]+){1,5}")
 
 _BOUND = "-'_" + MASK
 """What goes on with a word as a letter does."""
@@ -186,7 +187,7 @@ def _try(
         return None
     if rule.at == "sentence":
         end = _whole_sentence(masked, end, starts[start])
-        if not end or _empties(scene, start, end):
+        if not end or _empties(scene, start, end) or masked[max(0, start - 8) : start].rstrip().endswith("?"):
             return None
     if rule.at == "again":
         seen[phrase] = seen.get(phrase, 0) + 1
@@ -246,20 +247,28 @@ def _plain_case(found: str, opens: bool) -> bool:
 
 
 def _context(rule: Rule, low: str, start: int, end: int, phrase: str, opens: bool) -> bool:
-    if rule.not_after or phrase in rule.guarded:
+    if rule.not_after or rule.after or phrase in rule.guarded:
         word = _word_before(low, start)
-        if word in rule.not_after:
+        if (word or ",") in rule.not_after or (rule.after and (word or ",") not in rule.after):
             return False
         if phrase in rule.guarded and not opens and word not in VERBAL_BEFORE and not word.endswith("ly"):
             return False
     if rule.not_before or rule.before:
         after = _FIRST_WORD.match(low, end)
         following = after.group(1) if after else "."
-        if following in rule.not_before or (following == "." and "." in rule.not_before):
+        if following in rule.not_before or (rule.before and following not in rule.before):
             return False
-        if rule.before and following not in rule.before:
+    if rule.near or rule.not_near:
+        words = _NEXT_WORDS.match(low, end)
+        found = words.group().split() if words else []
+        if not rule.not_near.isdisjoint(found) or (rule.near and rule.near.isdisjoint(found)):
             return False
-    return True
+    return not rule.not_behind or rule.not_behind.isdisjoint(_words_before(low, start))
+
+
+def _words_before(low: str, start: int) -> list[str]:
+    """The four words before `start` that no mark parts from it."""
+    return re.split(r"[^a-z' -]", low[max(0, start - 48) : start])[-1].split()[-4:]
 
 
 def _word_before(low: str, start: int) -> str:

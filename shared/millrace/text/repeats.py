@@ -82,7 +82,10 @@ def _without_synonyms(words: list[str], known: dict[str, int]) -> list[str]:
 
 
 _REPEATED = re.compile(r"(?<![\w-])([a-z]{2,}) \1(?![\w-])", re.IGNORECASE)
-_FAIR_DOUBLES = frozenset("had that is very really so no bye ha blah many long far knock in out on there who".split())
+_FAIR_DOUBLES = frozenset(
+    "had that is very really so no bye ha blah many long far knock in out on there who "
+    "her do did was can will it you what more".split()
+)
 
 
 def doubled_word(scene: Scene, rule: Rule) -> list[Edit]:

@@ -81,7 +81,7 @@ def _dash_mark(left: str, right: str, words: int) -> str:
     if _AFTER_COMMA.match(right):
         return ", "
     listed = right.count(",") >= 2 or re.search(r", (?:and|or) ", right)
-    return ": " if listed and words >= 4 and ":" not in left + right else ", "
+    return ": " if listed and words >= 3 and ":" not in left + right else ", "
 
 
 _STARTS = frozenset({"i", "we", "you", "he", "she", "it", "they"})
@@ -90,6 +90,14 @@ _NO_JOIN = re.compile(
     re.IGNORECASE,
 )
 _AUX = ("is", "are", "was", "were", "has", "have", "can", "could", "will", "would", "should", "must", "may", "might")
+_BE_OR_HAVE = _AUX[:6]
+_DETERMINERS = frozenset(
+    "a an the my our your his her its their this these those some many two three four five".split()
+)
+_PREPOSITIONS = frozenset("in on at by from under over near behind with of for".split())
+_PARTICIPLES = frozenset(
+    "been born done gone made known left paid sold built held kept found sent seen written given taken shut cut".split()
+)
 _SHORT = {"'s": "is", "'re": "are", "'ve": "have", "'ll": "will"}
 _SPREAD = re.compile(r"^(it|he|she|they|we|you|i)('s|'re|'ve|'ll)$", re.IGNORECASE)
 
@@ -116,8 +124,22 @@ def _predicate(one: str, two: str) -> str:
     if not (3 <= len(a) <= 10 and 3 <= len(b) <= 10) or a[0] != b[0] or a[0] not in _STARTS:
         return ""
     if a[1] == b[1] and a[1] in _AUX:
-        return " ".join(b[2:])
+        like = a[1] not in _BE_OR_HAVE or (_kind(a[2:]) and _kind(a[2:]) == _kind(b[2:]))
+        return " ".join(b[2:]) if like else ""
     return "" if a[1] in _AUX or b[1] in _AUX else " ".join(b[1:])
+
+
+def _kind(words: list[str]) -> str:
+    """What follows be or have: only like is joined to like, never "tall and my brother"."""
+    first = words[0] if words else ""
+    if first in _DETERMINERS:
+        return "noun"
+    if first in _PREPOSITIONS:
+        return "place"
+    if first.endswith(("ing", "ed")) or first in _PARTICIPLES:
+        return first[-2:] if first.endswith("ed") else "ing" if first.endswith("ing") else "ed"
+    plain = first.islower() and (len(words) <= 2 or words[1] in ("to", "for", "of", "with", "about"))
+    return "adjective" if plain else ""
 
 
 def _spread(words: list[str]) -> list[str]:

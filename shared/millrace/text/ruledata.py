@@ -7,7 +7,9 @@ A rule says what it looks for in one of these ways:
   pattern  "not only (.+?),? but also "        a regular expression, tried where a literal of `trigger` stands
   op       "em_dash"                           a function of `millrace.text.ops`, where words alone do not suffice
 and where: `at` = "any" | "start" (of a sentence) | "sentence" (the whole of one) | "again" (from the second time in a
-paragraph). `strength` is the least at which it applies. `not_before`, `not_after`: words that forbid it.
+paragraph). `strength` is the least at which it applies. `not_before`, `not_after`: words that forbid it; `before`,
+`after`: it is wanted that one of them stands there ("." = the end, "," = a mark or the beginning). `near`, `not_near`:
+the same among the next five words, `not_behind` among the four words before.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ VERBAL_BEFORE = frozenset(
     "organizations".split()
 )
 """Words after which a base form that is a noun too is a verb."""
+GUARDS = ("not_before", "not_after", "before", "after", "near", "not_near", "not_behind")
 
 
 @dataclass(frozen=True)
@@ -54,12 +57,15 @@ class Rule:
     not_before: frozenset[str] = frozenset()
     not_after: frozenset[str] = frozenset()
     before: frozenset[str] = frozenset()
-    why: str = ""
+    after: frozenset[str] = frozenset()
+    near: frozenset[str] = frozenset()
+    not_near: frozenset[str] = frozenset()
+    not_behind: frozenset[str] = frozenset()
 
     @functools.cached_property
     def guards(self) -> bool:
         """Whether the words around a place decide too."""
-        return bool(self.not_after or self.guarded or self.not_before or self.before)
+        return any((self.guarded, *(getattr(self, name) for name in GUARDS)))
 
     def applies(self, strength: str, tone: str) -> bool:
         return STRENGTHS.index(self.strength) <= STRENGTHS.index(strength) and tone in self.tones
@@ -120,10 +126,7 @@ def _rule(rule_id: str, family: str, row: dict[str, Any]) -> Rule:
         replace=row.get("replace", ""),
         triggers=tuple(row.get("trigger", ())),
         op=row.get("op", ""),
-        not_before=frozenset(row.get("not_before", "").split()),
-        not_after=frozenset(row.get("not_after", "").split()),
-        before=frozenset(row.get("before", "").split()),
-        why=row.get("why", ""),
+        **{name: frozenset(row.get(name, "").split()) for name in GUARDS},
     )
 
 

@@ -51,6 +51,9 @@ def test_every_phrase_of_every_rule_can_fire() -> None:
         for phrase, new in rule.phrases:
             kit = make_kit((rule,))
             following = f" {min(rule.before - {'.'}, default='plain')}" if rule.before else " plain"
+            following += f" {min(rule.near)}" if rule.near else ""
+            preceding = f"They {min(rule.after)}" if rule.after and "," not in rule.after else "They"
+            preceding = "In May," if "," in rule.after else preceding
             if rule.at == "sentence":
                 text = f"Rain fell. {phrase.capitalize()}. Rain fell."
             elif rule.at == "start":
@@ -58,7 +61,7 @@ def test_every_phrase_of_every_rule_can_fire() -> None:
             elif rule.at == "again":
                 text = f"{phrase[0].upper()}{phrase[1:]} rain. {phrase[0].upper()}{phrase[1:]} rain."
             else:
-                text = f"They {phrase}{following} bread."
+                text = f"{preceding} {phrase}{following} bread."
             if any(rewrite_block(block, kit, 0)[0] == block.text and new != (phrase,) for block in blocks(text)):
                 deaf.append((rule.id, phrase))
     assert deaf == []
@@ -209,6 +212,49 @@ def test_no_heavy_module_comes_with_the_rules() -> None:
     assert (found.stdout.strip(), found.returncode) == ("[]", 0), found.stderr
 
 
+STAYS = [
+    "The pain can often be relieved.",
+    "She provided that information.",
+    "Elevate the injured leg.",
+    "Never dive into shallow water.",
+    "Take as many as you need.",
+    "A majority of the members voted.",
+    "A significant proportion of patients left.",
+    "We proactively monitor it.",
+    "Open the door to the garden.",
+    "The charts are on the same page.",
+    "The drug restores a wide range of motion.",
+    "We play whether or not it rains.",
+    "The assay is accurate and precise.",
+    "Consent was obtained.",
+    "It appears that the patient has a fracture.",
+    "It seems that the well is dry.",
+    "I think that the man is guilty.",
+    "I believe that the man is innocent.",
+    "I feel that people are right.",
+    "The cat was found by the road.",
+    "The letter was read by the fire.",
+    "The goods were sold by the dozen.",
+    "In the landscape of his youth, oaks grew.",
+    "The hall has two showcases of coins.",
+    "The streamlines curve round the wing.",
+    "There was a protest against the war.",
+    "The shop is at the intersection of two roads.",
+    "He kindly let us stay.",
+    "Give her her book.",
+    "Unmatched socks lay on the floor.",
+    "Put it together with glue.",
+]
+"""What a rule of words alone would break: another meaning, another part of speech, an honest doubt."""
+
+
+@pytest.mark.parametrize("tone", TONES)
+@pytest.mark.parametrize("sentence", STAYS)
+def test_what_an_editor_leaves_stays(sentence: str, tone: str) -> None:
+    """H9: neither grammar nor meaning is ever the price of fewer words; one honest hedge stays."""
+    assert [rewrite(sentence, strength, tone).text for strength in STRENGTHS] == [sentence] * 3
+
+
 EDITOR = [
     ("Don't wait — sign up today.", "Don't wait. Sign up today."),
     ("We sell rope — and hooks.", "We sell rope, and hooks."),
@@ -232,6 +278,12 @@ EDITOR = [
     ("- In order to win, run.\n- Utilize rope.", "- To win, run.\n- Use rope."),
     ("We have commenced work. It has commenced.", "We have begun work. It has begun."),
     ("He commenced work.", "He began work."),
+    ("The majority of our customers stayed.", "Most of our customers stayed."),
+    ("She was born in Rome. She was a nurse.", "She was born in Rome. She was a nurse."),
+    ("Three things matter — time, money, and luck.", "Three things matter: time, money, and luck."),
+    ("Is it safe? Absolutely. We test it daily.", "Is it safe? Absolutely. We test it daily."),
+    ("It is believed that the drug is safe.", "It's believed that the drug is safe."),
+    ("It could be argued that tea is better.", "Arguably, tea is better."),
 ]  # fmt: skip
 
 
