@@ -115,6 +115,8 @@ class InCluster:
     name: str
     _ended: threading.Event = field(default_factory=threading.Event)
     _code: int | None = None
+    _refused: InvalidInput | None = None
+    """The cluster lets us follow it no longer."""
 
     def lines(self) -> Iterator[str]:
         """Of one pod after the other: a preempted one has a successor."""
@@ -130,7 +132,11 @@ class InCluster:
             self._ended.wait(AGAIN_S)
 
     def wait(self, timeout_s: float | None = None) -> int | None:
-        return self._code if self._ended.wait(timeout_s) else None
+        if not self._ended.wait(timeout_s):
+            return None
+        if self._refused is not None:
+            raise self._refused
+        return self._code
 
     def stop(self, grace_s: float) -> None:
         self.cluster.remove(self.name, round(grace_s))
@@ -141,21 +147,23 @@ class InCluster:
         self._end(137)
 
     def follow(self) -> None:
-        """Watch the Job; a watch that breaks is begun again."""
+        """Watch the Job; a watch that breaks is begun again, and one that is refused is the end."""
         while not self._ended.is_set():
             try:
                 for status in self.cluster.watch(self.name):
                     if (code := self.cluster.code(self.name, status)) is not None:
                         self._end(code)
-                        return
                     if self._ended.is_set():
                         return
             except Unavailable:
-                self._ended.wait(AGAIN_S)
+                pass
+            except InvalidInput as error:
+                self._end(None, error)
+            self._ended.wait(AGAIN_S)
 
-    def _end(self, code: int) -> None:
+    def _end(self, code: int | None, refused: InvalidInput | None = None) -> None:
         if not self._ended.is_set():
-            self._code = code
+            self._code, self._refused = code, refused
             self._ended.set()
 
 
@@ -205,7 +213,10 @@ class Cluster:
             raise InvalidInput(f"{run.root} does not lie below {self.mount}, where the claim is mounted.") from error
 
     def watch(self, name: str) -> Iterator[Any]:
-        """The Job's status, now and with every change; the iterator may end at any time."""
+        """The Job's status, now and with every change; the iterator may end at any time.
+
+        Of a Job that was deleted before it began a watch says nothing, so at its end the Job is asked for.
+        """
         from kubernetes import watch
 
         batch, _, _ = self._clients
@@ -215,6 +226,17 @@ class Cluster:
                 if event["type"] == "DELETED":
                     event["object"].status.conditions = [_gone()]
                 yield event["object"].status
+            yield self._status(batch, name)
+
+    def _status(self, batch: Any, name: str) -> Any:
+        from kubernetes import client
+
+        try:
+            return batch.read_namespaced_job(name, self.namespace).status
+        except client.exceptions.ApiException as error:
+            if error.status != 404:
+                raise
+            return client.V1JobStatus(conditions=[_gone()])
 
     def code(self, name: str, status: Any) -> int | None:
         """Exit status of a Job; None while it has none."""

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .. import contract
-from ..errors import InvalidInput
+from .. import aws, contract
+from ..errors import InvalidInput, MillraceError
 from ..instances import check
 from . import Run
 
@@ -56,9 +56,18 @@ class Remote:
     def kill(self) -> None:
         """SageMaker gives every container 120 s; it is stopped there, whoever waits here."""
         try:
-            self.executor.sagemaker.stop_training_job(TrainingJobName=self.run.name)
-        except self.executor.sagemaker.exceptions.ClientError:
-            return  # it is over
+            with aws.mapped(f"Stopping the training job {self.run.name}"):
+                self.executor.sagemaker.stop_training_job(TrainingJobName=self.run.name)
+        except MillraceError:
+            if not self._over():
+                raise
+
+    def _over(self) -> bool:
+        """Whether it ends already, or never was."""
+        try:
+            return self._job()["TrainingJobStatus"] in (*ENDED, "Stopping")
+        except self.executor.sagemaker.exceptions.ClientError as error:
+            return "not found" in str(error)
 
     def _job(self) -> dict[str, Any]:
         found: dict[str, Any] = self.executor.sagemaker.describe_training_job(TrainingJobName=self.run.name)

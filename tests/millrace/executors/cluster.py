@@ -47,6 +47,10 @@ class State:
     pods: dict[str, list[Pod]] = field(default_factory=dict)
     policies: list[Raw] = field(default_factory=list)
     deleted: list[Raw] = field(default_factory=list)
+    blind: bool = False
+    """Watches end without a word, as they do after their time where nothing changes."""
+    refusing: bool = False
+    """Watches are forbidden."""
 
     def create(self, job: Raw) -> bool:
         with self.changed:
@@ -143,8 +147,13 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         url = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
-        if url.path.endswith("/jobs"):
+        if url.path.endswith("/jobs") and self.server.state.refusing:
+            self._say(403, {"kind": "Status", "status": "Failure", "code": 403})
+        elif url.path.endswith("/jobs"):
             self._watch(query["fieldSelector"].partition("=")[2])
+        elif "/jobs/" in url.path:
+            job = self.server.state.jobs.get(url.path.rsplit("/", 1)[1])
+            self._say(200 if job else 404, job or {"kind": "Status", "status": "Failure", "code": 404})
         elif url.path.endswith("/log"):
             self._log(url.path.split("/")[-2])
         else:
@@ -156,7 +165,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._stream()
         before = None
         with state.changed:
-            while True:
+            while not state.blind:
                 job = state.jobs.get(name)
                 event = {"type": "MODIFIED" if job else "DELETED", "object": job or state.deleted[-1]}
                 if event != before:

@@ -132,6 +132,30 @@ def test_a_second_start_of_the_same_run_finds_the_first(cluster: Cluster, server
     assert first.wait(10) == second.wait(10) == 0 and len(server.state.pods[run.name]) == 1
 
 
+def test_a_job_that_somebody_deletes_between_two_watches_is_noticed(
+    cluster: Cluster, server: Server, wanted: Wanted
+) -> None:
+    """J8: a watch says nothing of what was deleted before it began."""
+    server.state.blind = True
+    run = wanted("hang").prepare()
+    running = cluster.start(run)
+    assert next(running.lines()).startswith("pids") and running.wait(0.1) is None
+
+    server.state.delete(run.name)
+
+    assert running.wait(10) not in (None, 0)
+
+
+def test_a_run_that_may_not_be_followed_ends_with_the_refusal(cluster: Cluster, server: Server, wanted: Wanted) -> None:
+    """J4: and its Job is removed with it."""
+    server.state.refusing = True
+
+    with pytest.raises(InvalidInput, match=r"Watching the Job millrace-lora-sft-.* was refused by the cluster: Forb"):
+        launch(cluster, wanted("hang"), lambda line: None)
+
+    assert not server.state.jobs
+
+
 def test_removing_what_is_gone_is_a_success_and_touches_nobody_else(
     cluster: Cluster, server: Server, wanted: Wanted
 ) -> None:
