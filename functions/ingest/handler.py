@@ -21,6 +21,7 @@ from millrace.settings import Ingest
 from millrace.tenants import Tenant, of_drop_key
 
 from functions import parts
+from functions.collecting import train_if_due
 from functions.observability import logger
 
 settings = Ingest.from_env()
@@ -76,9 +77,7 @@ def _collect(tenant: Tenant, dropped: Dropped, record: SQSRecord, event: dict[st
     if report is not None:
         logger.info("drop collected", drop_id=dropped.id, accepted=report.accepted, rejected=report.rejected)
     tenant = Access(parts.table(settings)).known(tenant)
-    job = parts.collection(settings).on_new(tenant)
-    if job is not None:
-        logger.info("training begun by policy", job_id=job.id)
+    train_if_due(settings, tenant, again=True)
 
 
 def _hide(record: SQSRecord, for_s: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import openai
@@ -161,6 +162,13 @@ def test_a_failure_is_told_with_its_code(api: Served) -> None:
         ({"hyperparameters": {"learning_rate_multiplier": 2.0}}, "learning_rate_multiplier cannot be set here"),
         ({"hyperparameters": {"n_epochs": 100_000}}, "epochs lies between"),
         ({"suffix": "7"}, "suffix"),
+        ({"metadata": {"notes": "x" * 513}}, "metadata.notes: String should have at most 512"),
+        ({"metadata": {"n" * 65: "x"}}, "at most 64"),
+        ({"integrations": [{"type": "wandb", "wandb": {"project": "p"}}]}, "integrations"),
+        ({"extra_body": {"n_epochs": 3}}, "n_epochs: Extra inputs are not permitted"),
+        ({"hyperparameters": {"epochs": 3}}, "hyperparameters.epochs: Extra inputs are not permitted"),
+        ({"method": {"type": "supervised", "dpo": {}}}, "The method is supervised, and what is set is of dpo"),
+        ({"method": {"type": "dpo", "dpo": {"beta": 1}}}, "method.dpo.beta: Extra inputs are not permitted"),
     ],
 )
 def test_what_cannot_be_done_is_refused_and_never_ignored(api: Served, change: dict[str, Any], says: str) -> None:
@@ -169,6 +177,41 @@ def test_what_cannot_be_done_is_refused_and_never_ignored(api: Served, change: d
     with pytest.raises((openai.BadRequestError, openai.UnprocessableEntityError), match=says):
         client.fine_tuning.jobs.create(**{"model": "auto", "training_file": file.id, **change})
     assert not list(client.fine_tuning.jobs.list())
+
+
+def test_what_says_nothing_is_taken(api: Served) -> None:
+    """J13: nulls, an empty list, and metadata as long as OpenAI takes them."""
+    client = client_of(api)
+    file = sent(client, chats(80))
+    metadata = {f"{n:02}" + "k" * 62: "v" * 512 for n in range(16)}
+
+    job = client.fine_tuning.jobs.create(
+        model="auto",
+        training_file=file.id,
+        validation_file=None,
+        seed=None,
+        suffix=None,
+        integrations=[],
+        metadata=metadata,
+        method={"type": "dpo", "dpo": {"hyperparameters": {"beta": 0.2}}},
+    )
+
+    assert job.metadata == metadata and api.jobs.get(DEMO, job.id).hyperparameters["beta"] == 0.2
+
+
+def test_files_past_the_threshold_begin_a_training_by_policy(api: Served) -> None:
+    """C10: rows of a file are new data as those of a drop are."""
+    from functions import parts
+
+    client, collection = client_of(api), parts.collection(api.settings)
+    collection.set(DEMO, replace(collection.policy(DEMO), threshold=60))
+
+    sent(client, chats(50))
+    assert not api.jobs.page(DEMO, 10, None)[0]
+    sent(client, chats(20, "kettle"))
+
+    (job,) = api.jobs.page(DEMO, 10, None)[0]
+    assert job.started_by == "policy"
 
 
 def test_another_tenants_files_and_jobs_are_missing(api: Served) -> None:

@@ -134,6 +134,23 @@ def test_why_a_drop_failed_is_logged_without_its_text(
     assert "Throttled" in logged()
 
 
+@pytest.mark.parametrize(("error", "failed"), [("InvalidInput", []), ("Unavailable", [{"itemIdentifier": "m1"}])])
+def test_a_training_that_cannot_begin_fails_no_drop_unless_it_may_the_next_time(
+    put: Put, logged: Callable[[], str], monkeypatch: pytest.MonkeyPatch, error: str, failed: list[Any]
+) -> None:
+    """C10: a policy that fits no more is told in the log; a message that fails is collected again and again."""
+    from millrace import errors
+    from millrace.policies import Collection
+
+    def fail(*_: Any) -> None:
+        raise getattr(errors, error)("not so")
+
+    monkeypatch.setattr(Collection, "on_new", fail)
+
+    assert _ingest(put("drop/acme/a.csv", pairs(3)))["batchItemFailures"] == failed
+    assert error in logged() and Api()("GET", "/api/drops").body["items"][0]["state"] == "collected"
+
+
 def test_the_threshold_begins_one_training_however_often_the_event_comes(embedded: dict[str, str], put: Put) -> None:
     event = put("drop/acme/a.csv", pairs(80))
 

@@ -229,6 +229,27 @@ def test_policies_are_set_and_hold(api: Api) -> None:
     assert api("PUT", "/api/policies/data", {"mask": ["shoe_size"]}).status == 422
 
 
+def test_examples_past_the_threshold_begin_a_training_by_policy(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """C10: by whatever way they came, and once; and what hinders it is not to be heard by who sends examples."""
+    from millrace.errors import Unavailable
+    from millrace.policies import Collection
+
+    def fail(*_: Any) -> None:
+        raise Unavailable("not now")
+
+    api("PUT", "/api/policies/training", {"threshold": 60})
+    api("POST", "/api/training-data", {"items": _examples(0, 50)})
+    assert api("GET", "/api/training-jobs").body["items"] == []
+    with monkeypatch.context() as down:
+        down.setattr(Collection, "on_new", fail)
+        assert api("POST", "/api/training-data", {"items": _examples(50, 15)}).status == 201
+    for _ in range(2):
+        assert api("POST", "/api/training-data", {"items": _examples(65, 5)}).status == 201
+
+    (job,) = api("GET", "/api/training-jobs").body["items"]
+    assert job["started_by"] == "policy"
+
+
 def test_a_training_policy_is_changed_by_who_has_read_it(api: Api) -> None:
     from functions.gateway.shapes import settings
 

@@ -7,17 +7,16 @@ from typing import Literal
 
 from fastapi import APIRouter
 from millrace.bandit import Observation
-from millrace.errors import MillraceError
 from millrace.feedback import MAX_REASON, Feedback, give
 from millrace.tenants import Tenant
 from pydantic import BaseModel, Field
 
 from functions import parts
+from functions.collecting import train_if_due
 from functions.gateway.answering import books
 from functions.gateway.caller import Editor
 from functions.gateway.once import Once
 from functions.gateway.shapes import settings
-from functions.observability import logger
 
 router = APIRouter(tags=["feedback"], route_class=Once)
 
@@ -42,17 +41,6 @@ class Response(BaseModel):
     """Of a correction: words that were changed, over the words there are."""
 
 
-def _train_if_due(caller: Tenant) -> None:
-    """The correction is stored: whatever keeps the training from starting is not the caller's to hear."""
-    try:
-        job = parts.collection(settings).on_new(caller)
-    except MillraceError as error:
-        logger.warning("training is due and could not begin", error=type(error).__name__, reason=str(error))
-        return
-    if job is not None:
-        logger.info("training begun by policy", job_id=job.id)
-
-
 def _learn(caller: Tenant, decision_id: str, rating: int) -> None:
     """What the router learned from the answer is corrected by who read it."""
     raw = parts.corpus(settings).get(caller, decision_id).decision.get("learning")
@@ -68,7 +56,7 @@ def feedback(request: Request, caller: Editor) -> Response:
     if liked:
         _learn(caller, request.decision_id, liked)
     if learned.points:
-        _train_if_due(caller)
+        train_if_due(settings, caller)
     ids = [point.id for point in learned.points]
     return Response(
         decision_id=request.decision_id,

@@ -12,9 +12,10 @@ from millrace.files import MAX_BYTES, unix, why
 from millrace.jobs import Job as DomainJob
 from millrace.table import Item
 from millrace.training import DEFAULT_MODEL_NAME
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from functions import parts
+from functions.collecting import train_if_due
 from functions.gateway import multipart, problems
 from functions.gateway.caller import Caller, Operator
 from functions.gateway.once import Once
@@ -40,6 +41,8 @@ BODY = {
     }
 }
 Count = Annotated[int, Query(ge=1, le=100)]
+MetadataKey = Annotated[str, Field(min_length=1, max_length=64)]
+MetadataValue = Annotated[str, Field(max_length=512)]
 After = Annotated[str | None, Query(max_length=256, description="Id after which to go on.")]
 
 
@@ -60,24 +63,37 @@ class Deleted(BaseModel):
     deleted: bool = True
 
 
-class Hyperparameters(BaseModel):
+class _Closed(BaseModel):
+    """What is not known is refused: a setting that nobody heeds is worse than none."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Hyperparameters(_Closed):
     n_epochs: int | Literal["auto"] | None = None
     batch_size: int | Literal["auto"] | None = None
     learning_rate_multiplier: float | Literal["auto"] | None = None
     beta: float | Literal["auto"] | None = None
 
 
-class Chosen(BaseModel):
+class Chosen(_Closed):
     hyperparameters: Hyperparameters | None = None
 
 
-class Method(BaseModel):
+class Method(_Closed):
     type: str = Field("supervised", max_length=32)
     supervised: Chosen | None = None
     dpo: Chosen | None = None
 
+    @model_validator(mode="after")
+    def _of_its_type(self) -> Method:
+        others = [name for name in ("supervised", "dpo") if name != self.type and getattr(self, name) is not None]
+        if others and self.type in fine_tuning.STRATEGY:
+            raise ValueError(f"The method is {self.type}, and what is set is of {others[0]}.")
+        return self
 
-class Wanted(BaseModel):
+
+class Wanted(_Closed):
     model: str = Field(min_length=1, max_length=160, description="The stage's base model, or auto.")
     training_file: str = Field(min_length=1, max_length=64)
     validation_file: str | None = Field(None, max_length=64)
@@ -85,7 +101,8 @@ class Wanted(BaseModel):
     seed: int | None = Field(None, ge=0, le=2**31 - 1)
     hyperparameters: Hyperparameters | None = None
     method: Method | None = None
-    metadata: dict[str, str] | None = Field(None, max_length=16)
+    metadata: dict[MetadataKey, MetadataValue] | None = Field(None, max_length=16)
+    integrations: list[Any] | None = Field(None, max_length=0, description="There are none.")
 
 
 class Job(BaseModel):
@@ -184,7 +201,9 @@ def create_file(form: Form, caller: Operator) -> File:
         raise InvalidInput("The form has a file and its purpose.")
     name, body = form["file"]
     purpose = form["purpose"][1].decode(errors="replace")
-    return _file(parts.files(settings).create(caller, (name or "data.jsonl")[:255], purpose, body))
+    file = parts.files(settings).create(caller, (name or "data.jsonl")[:255], purpose, body)
+    train_if_due(settings, caller)
+    return _file(file)
 
 
 @router.get("/v1/files", summary="Files, newest first")

@@ -17,6 +17,7 @@ from millrace.tenants import Tenant
 from pydantic import AwareDatetime, BaseModel, Field
 
 from functions import parts
+from functions.collecting import train_if_due
 from functions.gateway.caller import Caller, Editor, Operator
 from functions.gateway.once import Once
 from functions.gateway.paging import Paged
@@ -299,6 +300,8 @@ def create(request: Examples, caller: Editor) -> list[Added]:
     corpus = parts.corpus(settings)
     points = [corpus.kept(caller, _point(caller, example)) for example in request.items]
     new = corpus.add_counted(caller, points)
+    if any(new):
+        train_if_due(settings, caller)
     return [Added(id=point.id, new=fresh) for point, fresh in zip(points, new, strict=True)]
 
 
