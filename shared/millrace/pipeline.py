@@ -5,6 +5,7 @@ Everything here may run twice: names are derived, writes are conditioned on the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,9 +27,11 @@ from .registry import Registry
 from .settings import Steps
 from .strategies import Strategy, find, strategies
 from .tenants import Tenant
-from .training import BASE_PREFIX, POLICY, SEARCH, channel_key, check_enough, trained_on_images
+from .training import BASE_PREFIX, DATASET_FILE, POLICY, SEARCH, channel_key, check_enough, trained_on_images
 
 REFUSED = "Refused"
+DISK_SHARE, DISK_SPARE_GB = 1.3, 20
+"""Disk for each byte of a dataset, and beside it for the image, the checkpoints and the model."""
 SPOT_WAIT_S = 2 * 3600
 """That a spot machine may be waited for, over the time that the container itself may take."""
 
@@ -271,7 +274,7 @@ class Pipeline:
         data: Mapping[str, str],
     ) -> Stage:
         name = job_name(self.jobs.prefix, job.id, job.attempt, stage)
-        resources, training = strategy.resources, stage == "train"
+        resources, training = strategy.resources, stage not in ("evaluate", "gguf")
         chosen = job.instance_type if training else None
         longest_s = min(int(resources["max_runtime_s"]), job.max_runtime_s or _NO_LIMIT_S)
         waiting = {"MaxWaitTimeInSeconds": longest_s + SPOT_WAIT_S} if job.spot and training else {}
@@ -285,10 +288,17 @@ class Pipeline:
             output_path=self.store.uri(tenant.prefix("jobs", job.id, str(job.attempt)) + "/"),
             checkpoint_path=self.store.uri(tenant.prefix("jobs", job.id, "checkpoints", stage) + "/"),
             instance_type=self.settings.instance_type or chosen or str(resources["instance_type"]),
-            volume_gb=int(resources["volume_gb"]),
+            volume_gb=max(int(resources["volume_gb"]), self._data_gb(tenant, job)),
             spot=bool(waiting),
             stopping={"MaxRuntimeInSeconds": longest_s, **waiting},
         )
+
+    def _data_gb(self, tenant: Tenant, job: Job) -> int:
+        """Disk for the images of a training, as they come and as they are read, and for what it leaves."""
+        if not job.dataset_id:
+            return 0
+        told = self.store.get_json(channel_key(tenant, job.dataset_id) + DATASET_FILE)
+        return math.ceil(int(told.get("archive_size", 0)) * DISK_SHARE / 2**30) + DISK_SPARE_GB
 
     def _stage_key(self, tenant: Tenant, job: Job, stage: str) -> str:
         name = job_name(self.jobs.prefix, job.id, job.attempt, stage)

@@ -223,9 +223,10 @@ class Training:
 
     def _costed(self, asked: Wanted, rows: int) -> tuple[Forecast, int | None]:
         """The forecast, and how long each container may run so that the job's own cap holds."""
-        first = [(find(asked.strategy), asked.instance_type)]
-        steps = [(step, None) for step in following(find(asked.strategy), asked.hyperparameters)]
-        told = forecast([*first, *steps], rows, self.instance_type, asked.max_runtime_s)
+        strategy = find(asked.strategy)
+        chosen = asked.instance_type if strategy.name == SEARCH else None  # the rounds and the end of one
+        steps = [(step, chosen) for step in following(strategy, asked.hyperparameters)]
+        told = forecast([(strategy, asked.instance_type), *steps], rows, self.instance_type, asked.max_runtime_s)
         limit_s = None if asked.max_cost_usd is None else within(told, asked.max_cost_usd)
         return told, limit_s
 

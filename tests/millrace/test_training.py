@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -12,7 +13,7 @@ from millrace.datapoints import DataPoint, Origin, content_id
 from millrace.datapolicy import DataPolicy, set_data_policy
 from millrace.errors import Conflict, InvalidInput, Unavailable
 from millrace.jobs import Job
-from millrace.strategies import MIN_TRAIN_PAIRS
+from millrace.strategies import MIN_TRAIN_PAIRS, find
 from millrace.tenants import Tenant
 from millrace.training import DATASET_FILE, channel_key
 
@@ -239,6 +240,26 @@ def test_a_dataset_that_a_training_reads_is_not_free_to_go() -> None:
     world.training.check_unused(Tenant("other"), "d1")
     world.training.cancel(ACME, "j1")
     world.training.check_unused(ACME, "d1")
+
+
+def test_every_round_of_a_search_has_the_machine_and_the_disk_that_it_needs() -> None:
+    """J4, J5, J8: the machine and spot that were asked for, and room for the dataset; as the forecast counts them."""
+    world = World()
+    told = {"classes": ["a", "b"], "samples": 90, "archive_size": 100 * 2**30}
+    world.store.put_json(channel_key(ACME, "d1") + DATASET_FILE, told)
+    pipeline, asked = _pipeline(world), {"instance_type": "ml.c7i.4xlarge", "spot": True, "dataset_id": "d1"}
+    paid = replace(world.training, instance_type="")
+    pipeline = replace(pipeline, settings=replace(pipeline.settings, instance_type=""))
+
+    job = paid.begin(ACME, "j1", strategy="cnn-search", **asked)
+    finish = pipeline.plan(ACME, "j1", 1)["train"]
+    rounds = [vars(pipeline.trials(ACME, job, number, "proposals/")) for number in range(2)]
+
+    for stage in (*rounds, finish):
+        assert (stage["instance_type"], stage["spot"], stage["volume_gb"]) == ("ml.c7i.4xlarge", True, 150)
+    assert {part["instance_type"] for part in job.forecast["parts"]} == {"ml.c7i.4xlarge"}
+    world.store.put_json(channel_key(ACME, "d1") + DATASET_FILE, told | {"archive_size": 2**20})
+    assert pipeline.plan(ACME, "j1", 1)["train"]["volume_gb"] == find("cnn-search").resources["volume_gb"]
 
 
 def test_a_backbone_whose_training_came_to_no_end_is_refused_before_a_job_is_made() -> None:
