@@ -2,8 +2,9 @@
 
 Input {"tenant", "job_id", "attempt"}, like its sibling `train`. A network that is given or transferred is trained at
 once; a search first goes round: `propose` writes the round's specs (a language model's, or the evolutionary
-proposer's), a container tries them, `judge` keeps what they showed and says whether another round pays. The last
-container trains the finalists over several seeds, reads the test split once and exports the winner.
+proposer's), a container tries them, `judge` keeps what they showed and says whether another round pays. Where nothing
+new fits, `propose` says so and the rounds are over. The last container trains the finalists over several seeds, reads
+the test split once and exports the winner.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ def definition(parts: Parts) -> dict[str, Any]:
         "Plan": call(parts.plan, {}, then="Kind", result="$.plan", keep=("kind", "train", "model")),
         "Kind": choose([equals("$.plan.kind", "search", "RoundsFromZero")], "TrainDisk"),
         "RoundsFromZero": from_zero("$.rounds", then="Propose"),
-        "Propose": call(parts.propose, {}, then="TrialsDisk", result="$.round", keep=("trials", "number")),
+        "Propose": call(parts.propose, {}, then="Proposed", result="$.round", keep=("kind", "trials", "number")),
+        "Proposed": choose([equals("$.round.kind", "finish", "TrainDisk")], "TrialsDisk"),
         **job("Trials", "$.round.trials", "$.trials", parts, then="Judge"),
         "Judge": call(parts.judge, seen, then="CountRound", result="$.judged", keep=("again",)),
         "CountRound": one_more("$.rounds", then="Judged"),

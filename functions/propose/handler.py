@@ -31,6 +31,14 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     pipeline = parts.pipeline(settings)
     job = pipeline.working(tenant, job_id, attempt)
     made = parts.searching(settings, advisers().asker).propose(tenant, job, channel_key(tenant, job.dataset_id))
+    if made.empty:
+        pipeline.jobs.note(tenant, job_id, attempt, {"stage": "train"})
+        logger.info("nothing new to try", job_id=job_id, round=made.number)
+        return {"kind": "finish", "number": made.number, "trials": {}}
     pipeline.jobs.note(tenant, job_id, attempt, {"round": made.number, "stage": f"trials{made.number}"})
     logger.info("round proposed", job_id=job_id, round=made.number, source=made.source, refused=made.refused)
-    return {"number": made.number, "trials": vars(pipeline.trials(tenant, job, made.number, made.proposals))}
+    return {
+        "kind": "trials",
+        "number": made.number,
+        "trials": vars(pipeline.trials(tenant, job, made.number, made.proposals)),
+    }

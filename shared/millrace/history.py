@@ -69,6 +69,8 @@ class Proposed:
     """One sentence for each thing that was not taken."""
     parents: dict[str, str] = field(default_factory=dict)
     """digest -> digest of what it was made from."""
+    sources: dict[str, Source] = field(default_factory=dict)
+    """digest -> who proposed it, where that is not `source`."""
 
 
 def best(history: Iterable[Tried]) -> list[Tried]:

@@ -21,7 +21,7 @@ from typing import Any, Final, Protocol
 from .architecture import Spec, admit, digest
 from .errors import InvalidInput, Unavailable
 from .evolution import evolve
-from .history import Proposed, Search, Tried, best, signature
+from .history import Proposed, Search, Source, Tried, best, signature
 
 FAILURES: Final = 3
 """Questions in vain after which no more is asked in a search."""
@@ -87,7 +87,8 @@ def guided(ask: Ask | None, search: Search, history: Sequence[Tried], n: int, fa
         return replace(made, failures=failures, refused=refused)
     known = [*history, *(_seen(spec) for spec in specs)]
     filled = evolve(search, known, n - len(specs), draw)
-    return Proposed(specs + filled.specs, "llm", failures, refused, filled.parents)
+    others: dict[str, Source] = {digest(spec): filled.source for spec in filled.specs}
+    return Proposed(specs + filled.specs, "llm", failures, refused, filled.parents, others)
 
 
 # --- a model's reply --------------------------------------------------------------------------------------------------

@@ -95,6 +95,8 @@ class Round:
     source: str
     """Who proposed: llm, or evolution."""
     refused: int
+    empty: bool
+    """Nothing new fits the budget: what was tried is all that there is."""
 
 
 def nobody(tenant: Tenant, proposer: str) -> Ask | None:
@@ -109,13 +111,16 @@ class Searching:
     """Who is asked for proposals, by the job's `proposer`; None: nobody can be."""
 
     def propose(self, tenant: Tenant, job: Job, channel: str) -> Round:
-        """The next round's proposals, written once. `channel`: key of the dataset's folder that training reads."""
+        """The next round's proposals, written once. `channel`: key of the dataset's folder that training reads.
+
+        InvalidInput where nothing at all fits the budget; later a round of nothing is the last one.
+        """
         state = self.state(tenant, job)
         folder = self.folder(tenant, job) + f"round-{state.rounds}/"
         if not self.store.exists(folder + PROPOSALS):
             self._ask(tenant, job, state, folder, channel)
         told = self.store.get_json(folder + PROPOSALS)
-        return Round(state.rounds, folder, told["source"], len(told["refused"]))
+        return Round(state.rounds, folder, told["source"], len(told["refused"]), not told["specs"])
 
     def over(self, tenant: Tenant, job: Job) -> bool:
         """Whether its rounds are done: an attempt that begins again then has only the finalists left."""
@@ -155,11 +160,16 @@ class Searching:
         draw = random.Random(f"{given['seed']}/{job.id}/{state.rounds}")  # noqa: S311 - a search, not a secret
         ask = self._asker(tenant, str(given.get("proposer", NOBODY)), state)
         made = guided(ask, search, self.history(tenant, job), int(given["population"]), state.failures, draw)
+        if not made.specs and not state.rounds:
+            names = ("max_parameters", "max_flops", "max_memory_mb")
+            bounds = ", ".join(f"{name} {int(given[name]):,}" for name in names)
+            raise InvalidInput(f"No network that was proposed fits {bounds}: raise them, or make the images smaller.")
         ids = [architecture.digest(spec) for spec in made.specs]
         told = {
             "specs": [spec.model_dump() for spec in made.specs],
             "source": made.source,
             "parents": made.parents,
+            "sources": made.sources,
             "refused": made.refused,
             "ids": ids,
         }

@@ -13,7 +13,7 @@ from .conftest import Assembly
 
 DONE = {"TrainingJobStatus": "Completed"}
 GOOD: dict[str, Any] = {
-    "Propose": {"number": 0, "trials": {"instance_type": "ml.local"}},
+    "Propose": {"kind": "trials", "number": 0, "trials": {"instance_type": "ml.local"}},
     "Trials": DONE,
     "TrialsOnNvme": DONE,
     "Judge": {"again": False},
@@ -43,6 +43,20 @@ def test_it_goes_round_for_as_long_as_judge_says_and_trains_the_finalists_once(m
     assert [name for name in seen if name in ("Propose", "Trials", "Judge", "Train", "Gate", "Register")] == [
         *["Propose", "Trials", "Judge"] * 3,
         *["Train", "Gate", "Register"],
+    ]
+    assert seen[-1] == "ConcludeCompleted"
+
+
+def test_when_nothing_new_fits_the_finalists_of_the_rounds_so_far_are_trained(machine: dict[str, Any]) -> None:
+    """S1: an empty round ends a search well."""
+    proposed = [GOOD["Propose"], {"kind": "finish", "number": 1, "trials": {}}]
+    seen = walk(machine, Propose=proposed, Judge={"again": True})
+
+    assert [name for name in seen if name in ("Propose", "Trials", "Train")] == [
+        "Propose",
+        "Trials",
+        "Propose",
+        "Train",
     ]
     assert seen[-1] == "ConcludeCompleted"
 

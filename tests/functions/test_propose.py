@@ -11,6 +11,7 @@ import boto3
 import pytest
 from millrace import providers, seeds
 from millrace.contract import Tier
+from millrace.errors import InvalidInput
 from millrace.jobs import Job, JobState
 from millrace.providers.reach import Reach
 from millrace.settings import Providers
@@ -86,10 +87,24 @@ def test_groqs_successor_is_asked_and_its_networks_go_to_the_rounds_container(st
 
     told = stage.propose()
 
-    assert told["number"] == 0 and told["trials"]["name"].endswith("-j1-1-trials0")
+    assert (told["kind"], told["number"]) == ("trials", 0) and told["trials"]["name"].endswith("-j1-1-trials0")
     made = _proposals(told)
     assert made["source"] == "llm" and made["specs"][0]["blocks"][0]["filters"] == 24
     assert stage.models.seen[0].body["model"] == "openai/gpt-oss-120b", "llama-3.3-70b-versatile was shut down"
+
+
+def test_when_nothing_new_fits_the_finish_is_next(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S1: as the machine reads it."""
+    from millrace import searching
+    from millrace.history import Proposed
+
+    monkeypatch.setattr(searching, "guided", lambda *_: Proposed([], "evolution", 0))
+    with pytest.raises(InvalidInput, match="No network that was proposed fits"):
+        stage.propose()
+    monkeypatch.setattr(searching.Searching, "state", lambda *_: searching.State(began="2026-01-01", rounds=1))
+    monkeypatch.setattr(searching.Searching, "history", lambda *_: [])
+
+    assert stage.propose() == {"kind": "finish", "number": 1, "trials": {}}
 
 
 def test_nonsense_code_and_huge_networks_are_refused_and_the_search_goes_on(stage: Stage) -> None:

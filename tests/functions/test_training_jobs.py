@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import pytest
 from millrace.contract import JobState
+from millrace.jobs import Job as DomainJob
 from millrace.tenants import Tenant
 
 from tests.functions.conftest import CONTEXT, Api
@@ -167,6 +168,32 @@ def test_a_job_that_is_no_search_has_no_rounds(api: Api, put: Put) -> None:
     told = api("GET", f"{JOBS}/{job['id']}/search")
 
     assert told.status == 404 and "lora-sft; rounds are what cnn-search has" in told.body["detail"]
+
+
+def test_a_long_search_is_told_page_by_page(api: Api) -> None:
+    """J6, O3: what was tried grows with every round, and a reply may hold 6 MB."""
+    from millrace.history import Tried
+
+    from functions import parts
+    from functions.gateway.shapes import settings
+
+    jobs, tenant = _jobs(api)
+    at = "2026-01-01T00:00:00.000Z"
+    job = DomainJob("jsearch", JobState.PENDING, "cnn-search", 1, "net", at, "person", dataset_id="d1")
+    assert jobs.create(tenant, job)
+    spec: Any = {"blocks": [{"kind": "conv", "filters": 16}]}
+    tried = [Tried(id=f"c{n}", number=n, spec=spec, state="completed").model_dump() for n in range(25)]
+    task = {"height": 8, "width": 8, "channels": 1, "classes": 2, "samples": 90}
+    results = {"format": 1, "round": 0, "task": task, "tried": tried, "best": 0.9, "reached": False}
+    folder, store = f"tenants/{tenant.id}/jobs/jsearch/search/", parts.store(settings)
+    store.put_json(folder + "state.json", {"began": at, "rounds": 1, "best": 0.9})
+    store.put_json(folder + "round-0/results.json", results)
+
+    first = api("GET", f"{JOBS}/jsearch/search").body
+    rest = api("GET", f"{JOBS}/jsearch/search", query=f"cursor={quote(first['next'])}").body
+
+    assert [one["number"] for one in first["tried"] + rest["tried"]] == list(range(25))
+    assert len(first["tried"]) == 20 and rest["next"] is None and rest["best"] == 0.9
 
 
 def test_a_forecast_begins_nothing(api: Api, put: Put) -> None:

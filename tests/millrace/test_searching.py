@@ -8,7 +8,7 @@ import pytest
 from millrace import architecture, clock
 from millrace.architecture import Task
 from millrace.contract import JobState
-from millrace.errors import Corrupt, NotFound, Unavailable
+from millrace.errors import Corrupt, InvalidInput, NotFound, Unavailable
 from millrace.history import Tried
 from millrace.jobs import Job
 from millrace.proposals import Ask, Messages
@@ -81,6 +81,31 @@ def test_what_a_model_proposes_is_tried_and_evolution_fills_up_the_round(world: 
     assert (round.number, round.source, len(told["specs"])) == (0, "llm", 3)
     assert architecture.parse(told["specs"][0]).blocks[0].filters == 16
     assert '"classes": 10' in model.asked[0][1]["content"]
+
+
+def test_each_candidate_of_a_round_is_labelled_by_who_proposed_it(world: World) -> None:
+    """S5: what evolution fills up is not the model's."""
+    round = Searching(world.store, Model(json.dumps([GOOD]))).propose(ACME, job(), CHANNEL)
+
+    told = world.store.get_json(round.proposals + "proposals.json")
+    assert told["source"] == "llm"
+    assert told["sources"] == dict.fromkeys(told["ids"][1:], "evolution") and len(told["ids"]) == 3
+
+
+def test_a_budget_that_nothing_fits_is_said_before_a_machine_is_paid_for(world: World) -> None:
+    """S1: and a later round of nothing is the end of the rounds, not of the search."""
+    searching, small = Searching(world.store), job(max_parameters=1_000)
+    with pytest.raises(
+        InvalidInput, match=r"No network that was proposed fits max_parameters 1,000, max_flops 400,000,"
+    ):
+        searching.propose(ACME, small, CHANNEL)
+    assert not searching.propose(ACME, job(), CHANNEL).empty
+    searching.judge(ACME, job(), 0, results(world, 0, 0.8, 0.9))
+
+    rounds = [searching.propose(ACME, small, CHANNEL) for _ in range(2)]
+
+    assert rounds[0] == rounds[1] and rounds[0].empty and rounds[0].number == 1
+    assert len(searching.history(ACME, small)) == 2
 
 
 def test_a_model_is_not_asked_twice_for_one_round(world: World) -> None:

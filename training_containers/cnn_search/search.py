@@ -3,10 +3,10 @@
 cnn-search: channel `train` (an image channel, see common/images.py). Proposals come from evolution, for there is no
 network here. Result: model.safetensors, network.json, model.py, report.json (history, confusion, finalists).
 cnn-trials: channels `train` and `proposals` (proposals.json: {"specs": [...], "source": "llm"|"evolution", "parents":
-{digest: digest}}), or the hyperparameter `specs`; optional `trials`: folders of earlier rounds. Result: results.json,
-{"format": 1, "round", "task", "tried": [history.Tried, the earlier rounds' too], "refused": [sentences], "best",
-"reached", "spent": trials.Spent of this round, "confinement"}; figures best_accuracy, reached (1 where the target was
-met), candidates, failed_candidates.
+{digest: digest}, "sources": {digest: who proposed it, if not `source`}}), or the hyperparameter `specs`; optional
+`trials`: folders of earlier rounds. Result: results.json, {"format": 1, "round", "task", "tried": [history.Tried, the
+earlier rounds' too], "refused": [sentences], "best", "reached", "spent": trials.Spent of this round, "confinement"};
+figures best_accuracy, reached (1 where the target was met), candidates, failed_candidates.
 cnn-finish: channels `train` and `trials`; every results.json below `trials` is read, and the latest round wins.
 Give all of them the same seed, split_seed and size: the splits follow from them.
 """
@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from millrace import architecture
 from millrace.errors import InvalidInput
@@ -100,7 +100,7 @@ def trials(job: Job) -> None:
         "spent": harness.spent.model_dump(),
         "confinement": harness.pool.confinement,
     }
-    (job.model / RESULTS).write_text(json.dumps(told, indent=1))
+    (job.model / RESULTS).write_text(json.dumps(told, separators=(",", ":")))  # all rounds so far: it grows
     manifest.write(
         job.model,
         format="trials",
@@ -134,6 +134,7 @@ def _novel(proposed: Proposed, settings: Bounded, tried: Iterable[Tried]) -> Pro
     """With no more epochs than the job allows; what that makes the same as one that was tried is left out."""
     known = {one.id for one in tried}
     specs, refused, parents = list[architecture.Spec](), list(proposed.refused), dict[str, str]()
+    sources = dict[str, Source]()
     for spec in proposed.specs:
         epochs = min(spec.training.epochs, settings.max_epochs)
         cut = spec.model_copy(update={"training": spec.training.model_copy(update={"epochs": epochs})})
@@ -145,13 +146,16 @@ def _novel(proposed: Proposed, settings: Bounded, tried: Iterable[Tried]) -> Pro
         specs.append(cut)
         if parent := proposed.parents.get(architecture.digest(spec)):
             parents[id] = parent
-    return replace(proposed, specs=specs, refused=refused, parents=parents)
+        if source := proposed.sources.get(architecture.digest(spec)):
+            sources[id] = source
+    return replace(proposed, specs=specs, refused=refused, parents=parents, sources=sources)
 
 
 def _try(harness: Harness, settings: Bounded, proposed: Proposed, round: int, deadline: float | None) -> bool:
     candidates = [
-        Candidate(number, spec, proposed.source, round, proposed.parents.get(architecture.digest(spec)))
+        Candidate(number, spec, proposed.sources.get(id, proposed.source), round, proposed.parents.get(id))
         for number, spec in enumerate(proposed.specs, harness.number + 1)
+        for id in [architecture.digest(spec)]
     ]
     first = 0
     if settings.target_accuracy < 1 and round == 0:
@@ -177,6 +181,7 @@ def _given(job: Job, harness: Harness, settings: TrialsSettings) -> Proposed:
     raws = _listed(settings.specs)
     source: Source = settings.source
     parents: dict[str, str] = {}
+    sources: dict[str, Source] = {}
     path = job.channel("proposals") / PROPOSALS
     if path.is_file():
         try:
@@ -184,6 +189,7 @@ def _given(job: Job, harness: Harness, settings: TrialsSettings) -> Proposed:
             raws += told["specs"]
             source = told.get("source", source)
             parents = {str(k): str(v) for k, v in told.get("parents", {}).items()}
+            sources = {str(k): v for k, v in told.get("sources", {}).items() if v in get_args(Source)}
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise InvalidInput(f"{PROPOSALS} is not {{'specs': [...]}}: {type(error).__name__}.") from error
     if not raws:
@@ -201,7 +207,7 @@ def _given(job: Job, harness: Harness, settings: TrialsSettings) -> Proposed:
             continue
         known.add(architecture.digest(spec))
         specs.append(spec)
-    return Proposed(specs, source, 0, refused, parents)
+    return Proposed(specs, source, 0, refused, parents, sources)
 
 
 def _listed(specs: str | list[dict[str, Any]]) -> list[Any]:

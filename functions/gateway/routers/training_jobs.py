@@ -151,7 +151,9 @@ class Search(BaseModel):
     proposed: list[Figures]
     """By round: who proposed it (llm or evolution), and a sentence for each proposal that was not taken."""
     tried: list[Figures]
-    """Every candidate of the rounds that were judged: its network, how far it came, or why it failed."""
+    """Candidates of the rounds that were judged, in their order: the network, how far it came, or why it failed."""
+    next: str | None
+    """Cursor of the candidates after these."""
 
 
 Chosen = Annotated[int | None, Query(ge=1, le=999, description="Attempt; else the newest.")]
@@ -248,16 +250,19 @@ def metrics(id: str, caller: Caller, attempt: Chosen = None) -> Metrics:
 
 
 @routes.get("/{id}/search", summary="The rounds of a search: who proposed what, what was refused, what was tried")
-def search(id: str, caller: Caller) -> Search:
+def search(id: str, caller: Caller, paging: Paged) -> Search:
     job = parts.jobs(settings).get(caller, id)
     if job.strategy != SEARCH:
         raise NotFound(f"Training job {id} is a {job.strategy}; rounds are what {SEARCH} has.")
     searching = parts.searching(settings)
-    state = searching.state(caller, job)
+    state, first = searching.state(caller, job), int(paging.cursor or 0)
+    history, last = searching.history(caller, job), first + paging.limit
+    page = paging.page([tried.model_dump() for tried in history[first:last]], str(last) if history[last:] else None)
     return Search(
         **state.model_dump(include={"rounds", "best", "reached"}),
         proposed=[asked.model_dump() for asked in state.asked],
-        tried=[tried.model_dump() for tried in searching.history(caller, job)],
+        tried=page.items,
+        next=page.next,
     )
 
 

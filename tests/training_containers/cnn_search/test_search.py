@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from millrace import contract
+from millrace import architecture, contract
 from millrace.contract import Metrics, Progress
 from millrace.history import Tried
 
@@ -126,12 +126,14 @@ def test_rounds_as_jobs_and_their_end_make_the_same_kind_of_result(small: Path, 
     huge = {"blocks": [{"kind": "conv", "filters": 1024, "kernel": 7}] * 40}
     first = job(tmp_path / "one", small, "cnn-trials", round=0, rungs=[1.0])
     first.channel("proposals").mkdir()
-    told = {"specs": [SOUND, huge, "import os", DIVERGING], "source": "llm", "parents": {}}
+    sources = {architecture.digest(architecture.parse(DIVERGING)): "evolution", "unknown": "somebody"}
+    told = {"specs": [SOUND, huge, "import os", DIVERGING], "source": "llm", "parents": {}, "sources": sources}
     (first.channel("proposals") / "proposals.json").write_text(json.dumps(told))
     lines = run(first)
 
     results = json.loads((first.model / "results.json").read_text())
-    assert results["tried"][0]["state"] == "completed" and results["tried"][0]["source"] == "llm"
+    assert results["tried"][0]["state"] == "completed"
+    assert [one["source"] for one in results["tried"]][:2] == ["llm", "evolution"], "as each was proposed"
     assert len(results["refused"]) == 2
     assert "parameters; the budget" in results["refused"][0] and "not JSON" in results["refused"][1]
     assert results["best"] == lines[-1]["metrics"]["best_accuracy"] > 0.5
