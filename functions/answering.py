@@ -27,7 +27,7 @@ def calls(settings: Storage) -> Calls:
 def obstacle(entry: Entry) -> str | None:
     """Why a model cannot be called at all just now."""
     if not lifecycle.standing(entry, clock.now().date()):
-        return f"{entry.id} was shut down on {entry.shutdown}."
+        return lifecycle.gone(entry)
     return providers.obstacle(entry)
 
 

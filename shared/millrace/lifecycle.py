@@ -61,8 +61,16 @@ def countdowns(entries: Iterable[Entry], today: date, warn_days: int = WARN_DAYS
     return sorted(found, key=lambda countdown: countdown.days)
 
 
+def gone(entry: Entry) -> str:
+    """Of a model that is: since when, and what follows it."""
+    return f"{entry.id} was shut down on {entry.shutdown}{_then(entry)}."
+
+
 def _sentence(entry: Entry, days: int) -> str:
-    then = f"; its successor is {entry.successor}" if entry.successor else ""
     if days <= 0:
-        return f"{entry.id} was shut down on {entry.shutdown}{then}."
-    return f"{entry.id} is shut down in {days} {'day' if days == 1 else 'days'}, on {entry.shutdown}{then}."
+        return gone(entry)
+    return f"{entry.id} is shut down in {days} {'day' if days == 1 else 'days'}, on {entry.shutdown}{_then(entry)}."
+
+
+def _then(entry: Entry) -> str:
+    return f"; its successor is {entry.successor}" if entry.successor else ""

@@ -12,7 +12,7 @@ from datetime import date
 from .catalogue import RULES, Entry
 from .contract import Tier
 from .errors import MillraceError
-from .lifecycle import Countdown, countdowns, standing
+from .lifecycle import Countdown, countdowns, gone, standing
 from .routing import AUTO, Reason, allowed
 
 AUTOMATIC = Entry(id=AUTO, provider=AUTO, label="Automatic: the router chooses, the rules stand by")
@@ -59,7 +59,7 @@ def _reason(entry: Entry, tier: Tier, today: date, obstacle: Obstacle, left_alon
     if not allowed(entry, tier):
         return Reason("tier", f"{entry.id} is for {_or(tiers_of(entry))}; your tier is {tier}.")
     if not standing(entry, today):
-        return Reason("shutdown", f"{entry.id} was shut down on {entry.shutdown}.")
+        return Reason("shutdown", gone(entry))
     for code, ask in (("provider", obstacle), ("left-alone", left_alone)):
         try:
             why = ask(entry)

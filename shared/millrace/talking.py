@@ -101,3 +101,5 @@ def _check(talk: Talk) -> None:
         raise TooLarge(f"The conversation has {length:,} characters; at most {MOST_CHARACTERS:,} are taken at once.")
     for message in talk.messages:
         check_unicode("conversation", message.content)
+    for stop in talk.stop:
+        check_unicode("stop", stop)

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import boto3
+import httpx
 import openai
 import pytest
 from millrace import aws, providers, seeds
 from millrace.access import Access, fresh_key
+from millrace.breakers import Breakers
 from millrace.catalogue import Catalogue, Entry
 from millrace.contract import Tier
 from millrace.prices import charge
@@ -215,7 +217,7 @@ def test_what_cannot_answer_now_is_a_503_that_says_why(stage: Stage, stream: boo
 
     with pytest.raises(openai.InternalServerError, match="ANTHROPIC_API_KEY") as keyless:
         _chat(client, "claude-haiku-5-5", stream=stream)
-    with pytest.raises(openai.InternalServerError, match="was shut down") as gone:
+    with pytest.raises(openai.InternalServerError, match="its successor is gpt-oss-120b") as gone:
         _chat(client, "llama-3.3-70b-versatile", stream=stream)
     stage.models.script = Script.UNAVAILABLE
     with pytest.raises(openai.InternalServerError, match="gpt-6-luna asks to be called less often") as sick:
@@ -252,6 +254,19 @@ def test_a_request_that_is_none_is_a_bad_request_that_names_the_field(
         _chat(stage.client(), "rules", **more)
 
     assert bad.value.type == "invalid_request_error" and bad.value.param
+
+
+@pytest.mark.parametrize("stop", ["\ud800", ["END", "\ud800"], "a" * 1_001])
+def test_a_stop_that_is_none_is_a_bad_request_that_no_breaker_counts(stage: Stage, stop: Any) -> None:
+    """H6, H13."""
+    body = {"model": "gpt-6-luna", "messages": USER, "stop": stop}
+    sent = httpx.post(
+        f"{stage.api.url}/v1/chat/completions", content=json.dumps(body), headers={"content-type": "application/json"}
+    )
+
+    breaker = Breakers(stage.table).get("gpt-6-luna")
+    assert sent.status_code == 400 and "stop" in sent.json()["error"]["param"]
+    assert (breaker.failures, breaker.score, stage.models.seen) == (0, 0.0, [])
 
 
 def test_a_conversation_over_the_limits_or_without_a_user_is_refused(stage: Stage) -> None:

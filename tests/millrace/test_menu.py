@@ -52,7 +52,8 @@ def test_each_reason_is_told_in_words() -> None:
     assert told["gpt-6-luna"] == ("provider", "no key for openai")
     assert {id for id, offer in sick.items() if offer.reason and offer.reason.code == "left-alone"} == {"gpt-6-luna"}
     gone = sick["llama-3.3-70b-versatile"].reason
-    assert gone and (gone.code, gone.text) == ("shutdown", "llama-3.3-70b-versatile was shut down on 2026-08-16.")
+    then = "llama-3.3-70b-versatile was shut down on 2026-08-16; its successor is gpt-oss-120b."
+    assert gone and (gone.code, gone.text) == ("shutdown", then)
 
 
 def test_a_shutdown_is_counted_down_to_with_the_successor() -> None:

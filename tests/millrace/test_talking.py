@@ -146,6 +146,7 @@ def test_a_model_that_hangs_is_given_up_at_the_deadline(staged: Callable[..., St
         ("nobody", HELLO, NotFound),
         ("talker@1", Talk((Message("system", "Hi"),)), InvalidInput),
         ("talker@1", Talk((Message("user", "\ud800"),)), InvalidInput),
+        ("talker@1", Talk((Message("user", "Hello"),), stop=("END", "\ud800")), InvalidInput),
         ("talker@1", Talk((Message("user", "a" * (MOST_CHARACTERS + 1)),)), TooLarge),
         ("talker@1", Talk((Message("user", "word " * 1000),)), Declined),
     ],

@@ -59,6 +59,9 @@ class StreamOptions(BaseModel):
     include_usage: StrictBool = False
 
 
+Stop = Annotated[str, Field(max_length=1_000)]
+
+
 class Request(BaseModel):
     model: str = Field(min_length=1, max_length=160, examples=["auto", "rules", "humanize/gpt-6-luna", "gpt-6-luna"])
     messages: list[Message] = Field(min_length=1, max_length=256)
@@ -68,7 +71,7 @@ class Request(BaseModel):
     max_tokens: Annotated[StrictInt, Field(ge=1, le=1_000_000)] | None = None
     max_completion_tokens: Annotated[StrictInt, Field(ge=1, le=1_000_000)] | None = None
     temperature: Annotated[StrictFloat, Field(ge=0, le=2)] | None = None
-    stop: str | Annotated[list[str], Field(max_length=4)] | None = None
+    stop: Stop | Annotated[list[Stop], Field(max_length=4)] | None = None
     seed: Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)] | None = None
     strength: Literal["light", "medium", "strong"] = "medium"
     """Of a rewrite, as is tone; ours, sent as extra_body."""
