@@ -84,12 +84,11 @@ class Erasure:
         except NotFound:
             if audit is None:
                 raise
-            self._forget_assessment(tenant, id)
+            Index(self.corpus.table).forget(tenant, id)
             self._forget_body(tenant, audit)
             return Touched.told(audit)
         since = min(point.created_at, (audit or {}).get("since", point.created_at))
         touched = self.touched(tenant, point, since).and_also(Touched.told(audit or {}))
-        Index(self.corpus.table).drop_words(tenant, point)
         self._forget(tenant, point, touched, {"who": who, "since": since})
         return touched
 
@@ -130,11 +129,13 @@ class Erasure:
         counted = point.origin.trains and point.origin is not Origin.NEGATIVE
         gone = [Write("update", tenant.pk(Kind.DATA_POINT), COUNTS, add={"removed": 1})] if counted else []
         for _ in range(_TRIES):
+            forgetting = Index(table).forgetting(tenant, point.id)
+            Index(table).drop_words(tenant, point)  # after the assessment was seen, which names its words' entries
             writes = [
                 Write("delete", pk, "body", expect={"id": point.id}),
                 Write("delete", pk, "state"),
                 Write("put", tenant.pk(Kind.AUDIT, point.id), "deleted", audit),
-                *Index(table).forgetting(tenant, point.id),
+                *forgetting,
                 *gone,
             ]
             try:
@@ -142,14 +143,11 @@ class Erasure:
             except Conflict:
                 if table.get(pk, "body") is not None:
                     continue
+            if Index(table).assessed(tenant, [point.id]):  # while it was being deleted
+                Index(table).take_back(tenant, [point])
             self._forget_body(tenant, audit)  # also where somebody else deleted it at this moment
             return
         raise Conflict(f"Data point {point.id} is being changed by others at once; ask again.")
-
-    def _forget_assessment(self, tenant: Tenant, id: str) -> None:
-        """Of a point that was assessed while it was being deleted."""
-        if writes := Index(self.corpus.table).forgetting(tenant, id):
-            self.corpus.table.transact(writes, op=fresh_id("delete-"))
 
     def _forget_body(self, tenant: Tenant, audit: Item) -> None:
         """The object of a long text, after the item that named it: the audit still does, should we not get so far.

@@ -2,7 +2,9 @@
 
 AWS: DynamoDB. A body is written once and lean; the table's stream brings it here, at least once and in any order.
 A point counts as seen when its sibling `assessed` stands, which is written in one transaction with the tenant's
-figures: both are there once. Words and bands are written before it, and writing them again changes nothing.
+figures: both are there once. Words and bands are written before it, and writing them again changes nothing. A point
+that is deleted meanwhile is looked for afterwards, as its deletion looks for what was written: one of the two takes it
+back.
 
 Writes for a point: one of `assessed`, at most similar.BANDS of bands, and a share of its batch's words: a word's entry
 names every point of the batch that bears it, at most MAX_WORDS words a point.
@@ -91,19 +93,34 @@ class Index:
             if not fresh:
                 return 0
             near = self._near(tenant, [point for point in fresh if point.origin.trains])
-            self._write_words(tenant, fresh)
             segment = _segment(fresh)
             items = [_item(tenant, point, near.get(point.id)) | {"segment": segment} for point in fresh]
             writes = [*_puts(items), *_figures(tenant, items, 1)]
             if len(writes) > _MOST_WRITES:  # points of very many models or months
                 half = len(fresh) // 2
                 return self._take(tenant, fresh[:half]) + self._take(tenant, fresh[half:])
+            self._write_words(tenant, fresh)
             try:
                 self.table.transact(writes, op=fresh_id("assess-"))
             except Conflict:
+                self.take_back(tenant, fresh, segment)
                 continue  # another worker took some of them
-            return len(fresh)
+            return len(fresh) - self.take_back(tenant, fresh, segment)
         raise Conflict(f"{len(points)} data points were assessed by others {_TRIES} times at once.")
+
+    def take_back(self, tenant: Tenant, points: Sequence[DataPoint], segment: str = "") -> int:
+        """What was written of points that are gone, also to `segment`; how many these are.
+
+        One that is added again meanwhile is taken once more, should this have met what was written of it since.
+        """
+        standing = {point.id for point in self._standing(tenant, points)}
+        gone = [point for point in points if point.id not in standing]
+        for point in gone:
+            self.drop_words(tenant, point, segment)
+            self.forget(tenant, point.id)
+        if again := self._standing(tenant, gone):
+            self.take(tenant, again)
+        return len(gone) - len(again)
 
     def _standing(self, tenant: Tenant, points: Sequence[DataPoint]) -> list[DataPoint]:
         """Those that were not deleted before the stream was read."""
@@ -125,24 +142,35 @@ class Index:
         gone = Write("delete", pk, ASSESSED, expect={"quality": item["quality"]})
         return [gone, *_figures(tenant, [item], -1)]
 
-    def drop_words(self, tenant: Tenant, point: DataPoint) -> None:
-        """The point leaves every entry of its words and its bands. May be repeated."""
+    def forget(self, tenant: Tenant, id: str) -> None:
+        """The same for a point that is gone already."""
+        try:
+            if writes := self.forgetting(tenant, id):
+                self.table.transact(writes, op=fresh_id("forget-"))
+        except Conflict:
+            pass  # somebody else did
+
+    def drop_words(self, tenant: Tenant, point: DataPoint, segment: str = "") -> None:
+        """The point leaves every entry of its words, also those of `segment`, and its bands. May be repeated."""
         item = self.table.get(tenant.pk(Kind.DATA_POINT, point.id), ASSESSED) or {}
-        keys = [(tenant.pk(Kind.WORD, word), item.get("segment", "")) for word in words_of(point.source, point.target)]
-        if "segment" in item:
-            for (pk, sk), entry in self._all(keys, ("ids",)).items():
-                self._leave(pk, sk, entry, point.id)
+        words, segments = words_of(point.source, point.target), {item.get("segment", ""), segment} - {""}
+        keys = [(tenant.pk(Kind.WORD, word), of) for of in sorted(segments) for word in words]
+        for (pk, sk), entry in self._all(keys, ("ids",)).items():
+            self._leave(pk, sk, entry, point.id)
         bands = [(tenant.pk(Kind.NEAR, band), "body") for band in similar.bands(similar.signature(point.source))]
         owned = [key for key, entry in self._all(bands, ("id",)).items() if entry["id"] == point.id]
         for pk, sk in owned:
             self.table.transact([Write("delete", pk, sk)], op=fresh_id("forget-"))
 
     def _leave(self, pk: str, sk: str, entry: Item, id: str) -> None:
+        """The last one takes the entry, whose key is a word of its text."""
         while id in entry["ids"]:
-            left = [other for other in entry["ids"] if other != id]
-            write = Write("update", pk, sk, {"ids": left}, expect={"size": len(entry["ids"])}, add={"size": -1})
+            left, expect = [other for other in entry["ids"] if other != id], {"size": len(entry["ids"])}
+            leaving = Write("update", pk, sk, {"ids": left}, expect=expect, add={"size": -1})
             try:
-                self.table.update(write, op=fresh_id("leave-"))
+                self.table.transact(
+                    [leaving if left else Write("delete", pk, sk, expect=expect)], op=fresh_id("leave-")
+                )
                 return
             except Conflict:
                 entry = self.table.get(pk, sk) or {"ids": []}
