@@ -1,7 +1,8 @@
 """The state machine `unpack`: plan an archive's slices, look at each in a Distributed Map, merge, conclude. Pure.
 
-Input {"tenant", "dataset_id", "attempt"}. What a slice saw lies in S3, so its execution answers with nothing, and a
-refused archive is no failure: plan or merge conclude it with its reason. What no Catch can see is the sweeper's.
+Input {"tenant", "dataset_id", "attempt"}. What a slice saw lies in S3, so its execution answers with nothing. A slice
+that takes longer than the function may is gone on with by another call. A refused archive is no failure: plan or merge
+conclude it with its reason. What no Catch can see is the sweeper's.
 """
 
 from __future__ import annotations
@@ -9,11 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from .machine import one_more, while_fewer
 from .states import State, choose, distribute, equals, invoke
 
 STEP_TIMEOUT_S = 900
 """Of the function. A plan of a million members took 22 s of one processor."""
 FAILED = "ConcludeFailed"
+LIMIT_S = 6 * 3600
+ROUNDS = LIMIT_S // STEP_TIMEOUT_S * 2
+"""Calls for one slice; the machine's own limit ends it before, and the next attempt goes on from there."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,7 @@ class Parts:
     """ARN of the function."""
     concurrency: int
     """Slices that are looked at at once."""
-    limit_s: int = 6 * 3600
+    limit_s: int = LIMIT_S
 
 
 def definition(parts: Parts) -> dict[str, Any]:
@@ -44,10 +49,28 @@ def definition(parts: Parts) -> dict[str, Any]:
 
 
 def _slices(parts: Parts) -> State:
-    look = _call(parts, "look", then="Looked", otherwise="SliceFailed", more={"slice.$": "$.slice"})
+    look = _call(
+        parts,
+        "look",
+        then="AllOfIt",
+        otherwise="SliceFailed",
+        result="$.looked",
+        keep=("outcome",),
+        more={"slice.$": "$.slice"},
+    )
+    again = {"Variable": "$.looked.outcome", "StringEquals": "again"}
     return distribute(
         {
             "Look": look,
+            "AllOfIt": choose(
+                [
+                    equals("$.looked.outcome", "done", "Looked"),
+                    while_fewer("$.rounds", ROUNDS, again, then="OneMore"),
+                ],
+                "TooLong",
+            ),
+            "OneMore": one_more("$.rounds", then="Look"),
+            "TooLong": {"Type": "Fail", "Error": "TooLong", "Cause": f"A slice was not done in {ROUNDS} calls."},
             # What the function's answer leaves would add up: the list of all answers is held to 256 KB.
             "Looked": {"Type": "Pass", "Parameters": {"done": True}, "End": True},
             "SliceFailed": {"Type": "Fail", "ErrorPath": "$.error.Error", "CausePath": "$.error.Cause"},
@@ -55,7 +78,7 @@ def _slices(parts: Parts) -> State:
         start="Look",
         bucket="$.plan.bucket",
         key="$.plan.key",
-        item={**_WHO, "slice.$": "$$.Map.Item.Value.slice"},
+        item={**_WHO, "slice.$": "$$.Map.Item.Value.slice", "rounds": {"count": 0}},
         concurrency=parts.concurrency,
         then="Merge",
         otherwise=FAILED,

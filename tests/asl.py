@@ -185,7 +185,7 @@ def _paths(value: Any) -> Iterator[str]:
 
 
 def walk(machine: dict[str, Any], data: dict[str, Any], answers: dict[str, Any]) -> list[str]:
-    """Run a machine of ours with given answers; the states that it went through, the conclusion last.
+    """Run a machine of ours with given answers; the states that it went through, the conclusion or the end last.
 
     `answers`: by the name of the state; an exception is raised, of a list each time the next, a missing one is {}.
     `plan` stays as `data` has it.
@@ -194,7 +194,7 @@ def walk(machine: dict[str, Any], data: dict[str, Any], answers: dict[str, Any])
     name, seen = machine["StartAt"], list[str]()
     for _ in range(10_000):
         seen.append(name)
-        if name.startswith("Conclude"):
+        if name.startswith("Conclude") or machine["States"][name].get("End") or machine["States"][name]["Type"] in ENDS:
             return seen
         told = left.get(name, [{}])
         name = _step(machine["States"][name], told.pop(0) if len(told) > 1 else told[0], data)

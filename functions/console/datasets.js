@@ -100,7 +100,8 @@ function card(dataset, list) {
 function telling(dataset) {
   if (dataset.uploading) return "Not all of it is here. Send the same file again to go on.";
   if (dataset.state === "draft") return "Waits for its archive.";
-  if (dataset.state === "processing") return "Its images are being looked at…";
+  const { images, looked } = dataset.progress;
+  if (dataset.state === "processing") return `Its images are being looked at${images ? `: ${count(looked)} of ${count(images)}` : ""}…`;
   if (dataset.state === "error") return "Nothing of it is used. Send another archive.";
   const rejected = dataset.summary.rejections ? `, ${count(dataset.summary.rejections)} rejected` : "";
   return `${plural(dataset.total_samples, "image")} in ${plural(dataset.class_count, "class", "classes")}${rejected}`;

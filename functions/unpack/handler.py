@@ -15,13 +15,19 @@ from functions import parts
 from functions.observability import logger
 
 settings = Unpack.from_env()
+RESERVE_S = 60
+"""What the last image, its neighbours' bytes and writing down what was seen may take."""
 
 
 def handler(event: dict[str, Any], context: Any) -> Any:
     if "detail" in event:
         return _arrived(event["detail"])
     tenant, id, attempt = Tenant(event["tenant"]), event["dataset_id"], int(event["attempt"])
-    return STEPS[event["step"]](parts.images(settings), (tenant, id, attempt), event)
+
+    def left_s() -> float:
+        return float(context.get_remaining_time_in_millis()) / 1000 - RESERVE_S
+
+    return STEPS[event["step"]](parts.images(settings), (tenant, id, attempt), event, left_s)
 
 
 def _arrived(detail: dict[str, Any]) -> None:
@@ -37,29 +43,30 @@ def _arrived(detail: dict[str, Any]) -> None:
 
 
 Work = tuple[Tenant, str, int]
+Left = Callable[[], float]
+"""Seconds that a step may still take."""
 
 
-def _plan(intake: Intake, work: Work, event: dict[str, Any]) -> dict[str, Any]:
+def _plan(intake: Intake, work: Work, event: dict[str, Any], left_s: Left) -> dict[str, Any]:
     return intake.plan(*work)
 
 
-def _look(intake: Intake, work: Work, event: dict[str, Any]) -> dict[str, Any]:
-    intake.look(*work, int(event["slice"]))
-    return {}
+def _look(intake: Intake, work: Work, event: dict[str, Any], left_s: Left) -> dict[str, Any]:
+    return {"outcome": "done" if intake.look(*work, int(event["slice"]), left_s) else "again"}
 
 
-def _merge(intake: Intake, work: Work, event: dict[str, Any]) -> dict[str, Any]:
+def _merge(intake: Intake, work: Work, event: dict[str, Any], left_s: Left) -> dict[str, Any]:
     dataset = intake.merge(*work)
     logger.info("dataset concluded", dataset_id=dataset.id, state=str(dataset.state), samples=dataset.total_samples)
     return {"state": str(dataset.state)}
 
 
-def _fail(intake: Intake, work: Work, event: dict[str, Any]) -> dict[str, Any]:
+def _fail(intake: Intake, work: Work, event: dict[str, Any], left_s: Left) -> dict[str, Any]:
     dataset = intake.fail(*work, event.get("error"))
     return {"state": str(dataset.state) if dataset else "gone"}
 
 
-STEPS: dict[str, Callable[[Intake, Work, dict[str, Any]], dict[str, Any]]] = {
+STEPS: dict[str, Callable[[Intake, Work, dict[str, Any], Left], dict[str, Any]]] = {
     "plan": _plan,
     "look": _look,
     "merge": _merge,

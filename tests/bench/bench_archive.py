@@ -20,7 +20,7 @@ from importlib import import_module
 from typing import Any
 
 from millrace.datasets.indexing import Index
-from millrace.datasets.looking import look_at
+from millrace.datasets.looking import Seen, look_at
 
 from tests.millrace.datasets.sparse import File, Sparse
 
@@ -45,7 +45,8 @@ def looked_at(archive: Sparse) -> Listed:
     with Index(archive, archive.size) as index:
         plan, layout = index.plan()
         for items in index.slices(plan, layout):
-            seen = look_at(items, archive, index.directory.offset, _nothing, lambda done: None)
+            seen = Seen()
+            look_at(items, archive, index.directory.offset, _nothing, seen)
             listed |= {row["path"]: row["size"] for row in seen.rows}
     return listed
 

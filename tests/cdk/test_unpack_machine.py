@@ -33,6 +33,20 @@ def test_every_slice_is_an_execution_of_its_own_and_answers_with_nothing(machine
     assert largest < 256 * 1024, "two million images are a thousand slices"
 
 
+def test_a_slice_that_takes_long_is_gone_on_with_and_not_for_ever(machine: dict[str, Any]) -> None:
+    """D2: the function stops before its time is over, and another call goes on from its checkpoint."""
+    slices = machine["States"]["LookAtSlices"]
+    data, each = {"rounds": slices["ItemSelector"]["rounds"]}, slices["ItemProcessor"]
+    again, done = {"outcome": "again"}, {"outcome": "done"}
+
+    seen = asl.walk(each, data, {"Look": [again, again, done]})
+    endless = asl.walk(each, data, {"Look": again})
+
+    assert [name for name in seen if name == "Look"] == ["Look"] * 3 and seen[-1] == "Looked"
+    assert endless[-1] == "TooLong" and endless.count("Look") * 840 > machine["TimeoutSeconds"]
+    assert asl.walk(each, data, {"Look": RuntimeError()})[-1] == "SliceFailed"
+
+
 def test_a_failed_step_always_comes_to_conclude(machine: dict[str, Any]) -> None:
     states = machine["States"]
     for name in ("Plan", "LookAtSlices", "Merge"):

@@ -62,17 +62,25 @@ def sent(page: Page, file: Path, name: str | None = None) -> None:
     page.get_by_role("button", name="Send", exact=True).click()
 
 
-def finished(api: Served) -> str:
-    """The machine's steps on the newest dataset."""
+def planned(api: Served) -> tuple[dict[str, Any], bool]:
+    """The machine's first step on the newest dataset: what its steps are given, and whether it goes on."""
     from functions import parts
     from functions.unpack.handler import handler
 
     dataset = parts.datasets(api.settings).page(api.tenant, 1, None)[0][0]
     work = {"tenant": api.tenant.id, "dataset_id": dataset.id, "attempt": dataset.attempt}
-    if handler({**work, "step": "plan"}, CONTEXT)["outcome"] == "go":
+    return work, handler({**work, "step": "plan"}, CONTEXT)["outcome"] == "go"
+
+
+def finished(api: Served) -> str:
+    """All of them."""
+    from functions.unpack.handler import handler
+
+    work, goes_on = planned(api)
+    if goes_on:
         handler({**work, "step": "look", "slice": 0}, CONTEXT)
         handler({**work, "step": "merge"}, CONTEXT)
-    return str(dataset.id)
+    return str(work["dataset_id"])
 
 
 def archive(folder: Path, members: dict[str, bytes], name: str = "animals.zip") -> Path:
@@ -89,6 +97,8 @@ def test_an_archive_is_sent_and_its_classes_are_shown(
     card = page.locator("li.card").filter(has_text="animals")
     expect(card.get_by_text("Its images are being looked at…")).to_be_visible()
 
+    planned(api)
+    expect(card.get_by_text("Its images are being looked at: 0 of 7…")).to_be_visible()
     finished(api)
 
     expect(card.get_by_text("6 images in 2 classes, 1 rejected")).to_be_visible()

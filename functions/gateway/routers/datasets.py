@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Query
 from millrace.contract import DatasetState
@@ -69,6 +69,7 @@ class Dataset(BaseModel):
     class_count: int
     size_bytes: int
     progress: Figures
+    """While it is processed: of so many `images`, so many `looked` at; noted about once a minute."""
     summary: Figures
     """What the intake found, in figures: layout, rejections, duplicates, across_splits, formats, warnings."""
     reasons: list[Reason]
@@ -140,7 +141,7 @@ def _shown(caller: Caller, dataset: domain.Dataset, listed: bool = False) -> Dat
         **{name: getattr(dataset, name) for name in _SAME},
         state=dataset.state.value,
         classes=list(classes),
-        progress=dict(dataset.progress),
+        progress=dict[str, Any](dataset.progress),
         summary=dict(dataset.summary),
         reasons=[Reason.model_validate(reason) for reason in dataset.reasons],
         uploading=dataset.upload is not None,

@@ -59,13 +59,21 @@ class Dataset:
     """Of the archive's object; what is indexed is this one."""
     upload: Mapping[str, Any] | None = None
     """While one is under way: upload_id, size_bytes, part_bytes, parts, fingerprint, begun_at."""
-    progress: Mapping[str, Any] = field(default_factory=dict)
+    images: int = 0
+    """While it is processed: those to be looked at, and how many have been."""
+    looked: int = 0
     summary: Mapping[str, Any] = field(default_factory=dict)
     """Of a ready one: layout, rejected, duplicates, across_splits, warnings."""
     reasons: Sequence[Mapping[str, str]] = ()
     drop_id: str | None = None
     """The drop that it came from."""
     deleting: bool = False
+
+    @property
+    def progress(self) -> dict[str, int]:
+        if self.state is not DatasetState.PROCESSING or not self.images:
+            return {}
+        return {"looked": min(self.looked, self.images), "images": self.images}
 
     @classmethod
     def from_item(cls, item: Item) -> Dataset:

@@ -1,14 +1,16 @@
 """The intake of an archive: plan, look at each slice, merge. The use-cases behind the state machine `unpack`. AWS: S3.
 
-Everything here may run twice, and an attempt goes on where the last one stopped: what a slice saw lies under
-work/<version of the archive>/ and is not looked for again. dataset.json is written last but for the state itself.
+Everything here may run twice, and an attempt goes on where the last one stopped: what a slice saw, all or so far, lies
+under work/<version of the archive>/ and is not looked for again. dataset.json is written last but for the state itself.
 """
 
 from __future__ import annotations
 
 import base64
+import math
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,14 +26,14 @@ from .decoding import Decoder
 from .directory import HostileArchive
 from .indexing import Index, Item
 from .layout import NoLayout
-from .looking import look_at
+from .looking import Seen, look_at
 from .merging import Merge
 from .ranges import Ranges
 from .repository import Datasets
 from .uploads import purge
 
-NOTED = 200
-"""Images between two notes of progress."""
+CHECKPOINT_S = 60
+"""Between two of a slice: what a function that dies has looked at for nothing."""
 SHOWN_WARNINGS = 50
 FORMAT = 1
 
@@ -67,21 +69,40 @@ class Intake:
             raise NoLayout("No file in the archive can be an image of a class; the report tells of each why.")
         told = plan.to_dict() | {"requests": ranges.requests, "fetched_bytes": ranges.fetched_bytes}
         self.store.put_json(self._work(tenant, dataset, "plan.json"), told)
+        self.datasets.note(tenant, dataset, {"images": plan.items})
         self.store.put_json(listing, slices)
 
-    def look(self, tenant: Tenant, id: str, attempt: int, number: int) -> None:
-        """One slice, unless it has been looked at."""
+    def look(
+        self, tenant: Tenant, id: str, attempt: int, number: int, left_s: Callable[[], float] = lambda: math.inf
+    ) -> bool:
+        """One slice, or as much of it as there is time left for; whether all of it has been looked at."""
         dataset = self.datasets.working(tenant, id, attempt)
-        done = self._work(tenant, dataset, f"{number:05}.seen.json")
+        done, part = (self._work(tenant, dataset, f"{number:05}.{kind}.json") for kind in ("seen", "part"))
         if self.store.exists(done):
-            return
+            return True
         items = [Item.from_list(each) for each in self._read(self._work(tenant, dataset, f"{number:05}.json"))]
         ranges = self._ranges(tenant, dataset)
         limit = int(self._plan(tenant, dataset)["directory"]["offset"])
+        seen = Seen(**self._read(part)) if self.store.exists(part) else Seen()
+        ranges.requests, ranges.fetched_bytes = seen.requests, seen.fetched_bytes
+        saved, saved_at = seen.looked, time.monotonic()
+
+        def save(key: str) -> None:
+            nonlocal saved, saved_at
+            seen.requests, seen.fetched_bytes = ranges.requests, ranges.fetched_bytes
+            self.store.put(key, orjson.dumps(asdict(seen)), "application/json")
+            self.datasets.note(tenant, dataset, add={"looked": seen.looked - saved})
+            saved, saved_at = seen.looked, time.monotonic()
+
+        def stop() -> bool:
+            if time.monotonic() - saved_at >= CHECKPOINT_S:
+                save(part)
+            return left_s() <= 0
+
         with Decoder() as decoder:
-            seen = look_at(items, ranges, limit, decoder.look, lambda _: None)
-        seen.requests, seen.fetched_bytes = ranges.requests, ranges.fetched_bytes
-        self.store.put(done, orjson.dumps(asdict(seen)), "application/json")
+            ended = look_at(items, ranges, limit, decoder.look, seen, stop)
+        save(done if ended else part)
+        return ended
 
     def merge(self, tenant: Tenant, id: str, attempt: int) -> Dataset:
         """The channel, the report and the thumbnails; then the dataset is ready."""

@@ -31,7 +31,10 @@ _EXTENSIONS = {
 
 @dataclass
 class Seen:
-    """What a slice leaves. `refused`: the archive as a whole is."""
+    """What a slice leaves, or has so far. `refused`: the archive as a whole is.
+
+    `looked`: members that have been looked at; all of them have headers before `reached`.
+    """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     rejected: list[dict[str, str]] = field(default_factory=list)
@@ -39,6 +42,8 @@ class Seen:
     remarks: dict[str, dict[str, Any]] = field(default_factory=dict)
     thumbnails: dict[str, list[str]] = field(default_factory=dict)
     refused: dict[str, str] | None = None
+    looked: int = 0
+    reached: int = 0
     requests: int = 0
     fetched_bytes: int = 0
 
@@ -49,23 +54,30 @@ class Seen:
             told["examples"].append(path)
 
 
-def look_at(items: Sequence[Item], read: Read, limit: int, look: Look, on_run: Callable[[int], None]) -> Seen:
-    """`limit`: where the last member must have ended. `on_run` is told how many more have been looked at."""
-    seen = Seen()
-    placed = {item.member.header: item for item in items}
-    drawn: Counter[str] = Counter()
+def look_at(
+    items: Sequence[Item], read: Read, limit: int, look: Look, seen: Seen, stop: Callable[[], bool] = lambda: False
+) -> bool:
+    """Go on where `seen` stands; whether this was the end of it. `limit`: where the last member must have ended.
+
+    `stop` is asked after each image: an archive of little bytes may take long.
+    """
+    placed = {item.member.header: item for item in items if item.member.header >= seen.reached}
+    drawn = Counter({label: len(found) for label, found in seen.thumbnails.items()})
     try:
-        for run in runs([item.member for item in items], limit):
+        for run in runs([item.member for item in placed.values()], limit):
             for member, body in _bodies(run, read, limit, seen):
-                _take(placed[member.header], body, look, drawn, seen)
-            on_run(len(run.members))
+                if body is not None:
+                    _take(placed[member.header], body, look, drawn, seen)
+                seen.looked, seen.reached = seen.looked + 1, member.header + 1
+                if stop():
+                    return seen.looked == len(items)
     except HostileArchive as hostile:
         seen.refused = hostile.reason
-    return seen
+    return True
 
 
-def _bodies(run: Run, read: Read, limit: int, seen: Seen) -> Iterator[tuple[Member, tuple[bytes, int]]]:
-    """(member, (its bytes, offset of its data)) of those that are not damaged."""
+def _bodies(run: Run, read: Read, limit: int, seen: Seen) -> Iterator[tuple[Member, tuple[bytes, int] | None]]:
+    """(member, (its bytes, offset of its data)), None for one that is damaged."""
     raw = read(run.start, run.end - run.start)
     for number, member in enumerate(run.members):
         at = member.header - run.start
@@ -77,9 +89,12 @@ def _bodies(run: Run, read: Read, limit: int, seen: Seen) -> Iterator[tuple[Memb
         if len(stored) < member.stored:  # a local header with a long extra field
             stored = read(start, member.stored)
         try:
-            yield member, (inflated(member, stored), start)
+            body = inflated(member, stored)
         except ValueError as error:
             seen.rejected.append({"path": member.path, "reason": str(error)})
+            yield member, None
+        else:
+            yield member, (body, start)
 
 
 def _take(item: Item, body: tuple[bytes, int], look: Look, drawn: Counter[str], seen: Seen) -> None:

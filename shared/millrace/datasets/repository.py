@@ -188,7 +188,8 @@ class Datasets:
                 "first_attempt": dataset.attempt + 1,
                 "upload": None,
                 "reasons": [],
-                "progress": {},
+                "images": 0,
+                "looked": 0,
             }
             expect = {"state": str(dataset.state), "attempt": dataset.attempt, "deleting": False}
             try:
@@ -210,12 +211,13 @@ class Datasets:
     def _works(dataset: Dataset, attempt: int) -> bool:
         return dataset.state is DatasetState.PROCESSING and dataset.attempt == attempt
 
-    def note(self, tenant: Tenant, id: str, attempt: int, progress: Mapping[str, Any]) -> None:
-        expect = {"state": str(DatasetState.PROCESSING), "attempt": attempt}
-        try:
-            self._update(tenant, id, {"progress": progress}, expect, "note-")
-        except Conflict:
-            return
+    def note(
+        self, tenant: Tenant, dataset: Dataset, values: Mapping[str, int] | None = None, add: Mapping[str, int] = {}
+    ) -> None:
+        """Progress, for people to look at: what is done twice counts twice. Conflict for an attempt that is over."""
+        expect = {"state": str(DatasetState.PROCESSING), "attempt": dataset.attempt, "deleting": False}
+        pk = tenant.pk(Kind.DATASET, dataset.id)
+        self.table.update(Write("update", pk, "body", values or {}, add=add, expect=expect), op=fresh_id("note-"))
 
     def conclude(
         self,
@@ -235,7 +237,7 @@ class Datasets:
             "update",
             tenant.pk(Kind.DATASET, id),
             "body",
-            {"state": str(state), "updated_at": stamp(), "progress": {}, **values},
+            {"state": str(state), "updated_at": stamp(), **values},
             expect={"state": may_become(state), "attempt": attempt, "deleting": False},
         )
         try:

@@ -44,7 +44,8 @@ class Yard:
         plan = self.intake.plan(*work)
         if plan["outcome"] == "go":
             for slice in orjson.loads(self.intake.store.get(plan["key"])):
-                self.intake.look(*work, slice["slice"])
+                while not self.intake.look(*work, slice["slice"]):
+                    pass
             self.intake.merge(*work)
         return self.datasets.get(self.tenant, dataset.id)
 

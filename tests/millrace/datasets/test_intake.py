@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from millrace.contract import DatasetState
 from millrace.datasets.dataset import Dataset, folder
+from millrace.datasets.decoding import Decoder
 from millrace.datasets.directory import HostileArchive
 from millrace.datasets.merging import Merge
 from millrace.errors import Conflict
@@ -208,6 +209,66 @@ def test_an_attempt_goes_on_where_the_last_one_stopped(yard: Yard, monkeypatch: 
     again = yard.run(dataset)
 
     assert again.total_samples == 45 and looked == [10, 5]
+
+
+@pytest.fixture
+def opened_images(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What decoders were given, in their order."""
+    given: list[bytes] = []
+    inner = Decoder.look
+
+    def look(self: Decoder, body: bytes, thumbnail: bool = False) -> Any:
+        given.append(body)
+        return inner(self, body, thumbnail)
+
+    monkeypatch.setattr(Decoder, "look", look)
+    return given
+
+
+def test_a_slice_that_takes_longer_than_a_function_may_goes_on_in_the_next(
+    yard: Yard, opened_images: list[bytes]
+) -> None:
+    """D2: nothing is looked at twice, and what becomes of it is what becomes of it in one go."""
+    members = {f"{name}/{n}.png": noise(n) for name in ("a", "b") for n in range(12)} | {"a/bad.png": b"words"}
+    body = zipped(members)
+    whole = yard.intake.report(yard.tenant, yard.send(body).id)
+    opened_images.clear()
+    dataset = yard.datasets.put(yard.tenant, yard.draft().id, body)
+    work = (yard.tenant, dataset.id, 1)
+    yard.intake.plan(*work)
+
+    told, left = [yard.datasets.get(yard.tenant, dataset.id).progress], iter([5, 5, 0] * 20)
+    while not yard.intake.look(*work, 0, lambda: next(left)):
+        told.append(yard.datasets.get(yard.tenant, dataset.id).progress)
+    yard.intake.merge(*work)
+
+    assert told == [{"looked": n, "images": 25} for n in range(0, 25, 3)]
+    assert len(opened_images) == 25
+    found = yard.intake.report(yard.tenant, dataset.id)
+    assert {**found, "previews": None} == {**whole, "previews": None}
+    assert {label: len(keys) for label, keys in found["previews"].items()} == {"a": 8, "b": 8}
+    assert yard.datasets.get(yard.tenant, dataset.id).progress == {}
+
+
+def test_a_function_that_dies_in_a_slice_loses_what_came_since_its_checkpoint(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch, opened_images: list[bytes]
+) -> None:
+    """D2."""
+    monkeypatch.setattr("millrace.datasets.intake.CHECKPOINT_S", 0)
+    dataset = yard.datasets.put(yard.tenant, yard.draft().id, digits.class_folders(limit=20))
+    work = (yard.tenant, dataset.id, 1)
+    yard.intake.plan(*work)
+
+    def killed() -> float:
+        if len(opened_images) == 7:
+            raise KeyboardInterrupt
+        return 1
+
+    with pytest.raises(KeyboardInterrupt):
+        yard.intake.look(*work, 0, killed)
+    opened_images.clear()
+
+    assert yard.run(dataset).total_samples == 20 and len(opened_images) == 13
 
 
 def test_a_step_that_runs_twice_changes_nothing(yard: Yard) -> None:

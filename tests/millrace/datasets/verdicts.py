@@ -16,7 +16,7 @@ from millrace.datasets.decoding import Decoder
 from millrace.datasets.directory import HostileArchive
 from millrace.datasets.indexing import Index
 from millrace.datasets.layout import NoLayout
-from millrace.datasets.looking import look_at
+from millrace.datasets.looking import Seen, look_at
 
 
 def verdict(path: Path, decoder: Decoder) -> str | None:
@@ -30,7 +30,8 @@ def verdict(path: Path, decoder: Decoder) -> str | None:
             with Index(read, path.stat().st_size) as index:
                 plan, layout = index.plan()
                 for items in index.slices(plan, layout):
-                    seen = look_at(items, read, index.directory.offset, decoder.look, lambda _: None)
+                    seen = Seen()
+                    look_at(items, read, index.directory.offset, decoder.look, seen)
                     if seen.refused:
                         return seen.refused["code"]
         except HostileArchive as hostile:
