@@ -44,7 +44,7 @@ IMAGE = re.compile(r"!\[[^\]\n]{0,300}\]\(")
 
 _NEUTRAL = re.compile(
     r"\bnot (?:only|just|merely|simply|solely|to mention)\b|\b(?:including|such as),? but not limited(?= to\b)"
-    r"|\b\w{2,5}n['’]t (?:just|only|merely|simply)\b"
+    r"|\b\w{2,6}n['’]t (?:just|only|merely|simply)\b"
     r"|\bno (?:doubt|matter|stranger(?= to\b)|wonder|secret|denying|question(?=,? (?:that|about)\b))"
     r"(?<!ha[sd] no doubt)(?<!have no doubt)\b"
     r"|\b(?:whether or|may or may|might or might) not\b|\bor not(?=\s?(?:[.,;:!?)—–]|\Z))"
@@ -53,6 +53,7 @@ _NEUTRAL = re.compile(
     r"|\bgoes without saying\b|\bmake no mistake\b"
     r"|\b(?:cannot|can['’]t) be (?:over|under)(?:stated|estimated|emphasi[sz]ed)\b"
     r"|\b(?:cannot|can['’]t) be denied\b"
+    rf"|(?:{q.NOT}) (?:{q.MORE}|{q.LESS})(?= {q.A_NUMBER})"
     r"|\bmore often than not\b|\blast but (?:certainly )?not least\b|\b(?:do not|don['’]t) hesitate(?= to\b)"
 )
 """What negates nothing; it may go, as long as its last word does not stay behind alone: no doubt, doubt."""

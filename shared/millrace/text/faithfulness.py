@@ -12,11 +12,12 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 
 from millrace.text import facts, roles
 from millrace.text.facts import Facts, clause
+from millrace.text.quantities import Quantity
 from millrace.text.words import STOP, WORD, stem
 
 KINDS = (
@@ -106,16 +107,19 @@ def _date_known(key: str, other: Facts) -> bool:
 def _quantities(before: Facts, after: Facts) -> Iterator[Violation]:
     yield from _missing(before, after, lost=True)
     yield from _missing(after, before, lost=False)
-    yield from _swapped(before, after)
+    yield from _swapped(_bound(before), _bound(after))
+    yield from _swapped(_about(before), _about(after))
+    yield from _otherwise(before, after)
 
 
-_SHARES = {"0.5": "50", "0.25": "25"}
+_SHARES = {"0.5": "50", "0.25": "25", "0.75": "75", "0.2": "20", "0.1": "10"}
+_PERCENTS = {percent: share for share, percent in _SHARES.items()}
 
 
 def _missing(one: Facts, other: Facts, lost: bool) -> Iterator[Violation]:
-    known = {(x.value, x.unit) for x in other.quantities} | {
-        (_SHARES[x.value], "%") for x in other.quantities if x.soft and x.value in _SHARES
-    }
+    known = {(x.value, x.unit) for x in other.quantities}
+    known |= {(_SHARES[value], "%") for value, unit in known if not unit and value in _SHARES}
+    known |= {(_PERCENTS[value], "") for value, unit in known if unit == "%" and value in _PERCENTS}
     own = {(x.value, x.unit) for x in one.quantities}
     known |= {(value, "") for value, unit in known if unit and (value, unit) in own}  # thirty (30) days
     values = {x.value: x.text for x in other.quantities}
@@ -133,9 +137,8 @@ def _missing(one: Facts, other: Facts, lost: bool) -> Iterator[Violation]:
         yield Violation(kind, *(sides if lost else sides[::-1]))
 
 
-def _swapped(before: Facts, after: Facts) -> Iterator[Violation]:
+def _swapped(old: dict[str, set[str]], new: dict[str, set[str]]) -> Iterator[Violation]:
     """Ten men and twenty women are not twenty men and ten women."""
-    old, new = _bound(before), _bound(after)
     holders = Counter(value for values in old.values() for value in values)
     for noun, values in old.items():
         wrong = new.get(noun, set()) - values
@@ -145,12 +148,58 @@ def _swapped(before: Facts, after: Facts) -> Iterator[Violation]:
                 yield Violation("number", f"{min(values)} {noun}", f"{value} {noun}")
 
 
+def _otherwise(before: Facts, after: Facts) -> Iterator[Violation]:
+    """The same number with another bound or by another measure: at most, not at least; per day, not per kg."""
+    if not any(x.bound or x.per for x in before.quantities + after.quantities):
+        return
+    old, new = _by_key(before), _by_key(after)
+    for key, told in old.items():
+        now = new.get(key)
+        if not now:
+            continue
+        bounds, bounds_now = ({sign for x in some for sign in x.bound} for some in (told, now))
+        if _unbound(bounds, bounds_now, told, now):
+            yield Violation(
+                "number", *(f"{some[0].bound.strip('?')} {some[0].text.strip()}".strip() for some in (told, now))
+            )
+        per, per_now = ({x.per for x in some if x.per} for some in (told, now))
+        if per and per_now and not per & per_now:
+            text = told[0].text.strip()
+            yield Violation("unit", f"{text} per {min(per)}", f"{text} per {min(per_now)}")
+
+
+def _unbound(old: set[str], new: set[str], told: list[Quantity], now: list[Quantity]) -> bool:
+    """Other bounds than before, or one that all had and none has, or none had and all have."""
+    signs, signs_now = old - {"?"}, new - {"?"}
+    if signs and signs_now:
+        return not signs & signs_now
+    if signs == signs_now or told[0].soft:
+        return False
+    having, lacking = (told, now) if signs else (now, told)
+    return "?" not in old | new and all(x.bound for x in having) and not any(x.may_be_bound() for x in lacking)
+
+
+def _by_key(side: Facts) -> dict[tuple[str, str], list[Quantity]]:
+    found: dict[tuple[str, str], list[Quantity]] = {}
+    for quantity in side.quantities:
+        found.setdefault((quantity.value, quantity.unit), []).append(quantity)
+    return found
+
+
 def _bound(side: Facts) -> dict[str, set[str]]:
     bound: dict[str, set[str]] = {}
     for quantity in side.quantities:
         if quantity.noun and not quantity.soft:
             bound.setdefault(quantity.noun, set()).add(quantity.value)
     return bound
+
+
+def _about(side: Facts) -> dict[str, set[str]]:
+    about: dict[str, set[str]] = {}
+    for quantity in side.quantities:
+        if quantity.about and not quantity.soft:
+            about.setdefault(quantity.about, set()).add(f"{quantity.value} {quantity.unit}".strip())
+    return about
 
 
 def _names(before: Facts, after: Facts) -> Iterator[Violation]:
@@ -180,7 +229,7 @@ def _negations(source: str, rewrite: str, before: Facts, after: Facts) -> Iterat
         yield Violation("negation", "", f"not {next(iter(added), '')}".strip())
     elif not more:
         yield from _moved(before, after, lost, added)
-    yield from _bared(source, rewrite, Counter(before.neutral), Counter(after.neutral))
+    yield from _bared(source, rewrite, before, after)
 
 
 def _moved(before: Facts, after: Facts, lost: Iterable[str], added: Iterable[str]) -> Iterator[Violation]:
@@ -206,23 +255,27 @@ def _alone(side: Facts) -> Counter[str]:
     return stems
 
 
-def _bared(source: str, rewrite: str, old: Counter[str], new: Counter[str]) -> Iterator[Violation]:
+def _bared(source: str, rewrite: str, before: Facts, after: Facts) -> Iterator[Violation]:
     """Phrases that negate nothing of which one word stayed behind, or was there before: no doubt, doubt."""
-    if old == new:
+    old, new = Counter(before.neutral), Counter(after.neutral)
+    lost, added = old - new, new - old
+    asked = {*filter(after.knows, lost), *filter(before.knows, added)}
+    if not asked:
         return
-    said, said_now = _said(source), _said(rewrite)
-    for phrase in sorted((old - new) + (new - old)):
+    said, said_now = _said(source, asked), _said(rewrite, asked)
+    for phrase in sorted(asked):
         bare = said_now[phrase] - new[phrase] - said[phrase] + old[phrase]
-        if bare > 0 and old[phrase] > new[phrase]:
+        if bare > 0 and phrase in lost:
             yield Violation("negation", f"not {phrase}", phrase)
-        elif bare < 0 and new[phrase] > old[phrase]:
+        elif bare < 0 and phrase in added:
             yield Violation("negation", phrase, f"not {phrase}")
 
 
-def _said(text: str) -> Counter[str]:
-    """Every word and every two in lower case."""
+def _said(text: str, phrases: Container[str]) -> Counter[str]:
+    """How often each phrase of one word or two stands in the text."""
     words = WORD.findall(text.lower())
-    return Counter(words) + Counter(map(" ".join, itertools.pairwise(words)))
+    pairs = map(" ".join, itertools.pairwise(words))
+    return Counter(phrase for phrase in itertools.chain(words, pairs) if phrase in phrases)
 
 
 def _size(source: str, rewrite: str, before: Facts, after: Facts) -> Iterator[Violation]:

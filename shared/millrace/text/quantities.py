@@ -11,10 +11,11 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 
-from millrace.text.words import unmarked
+from millrace.text.words import STOP, unmarked
 
 ONES = {
     word: value
@@ -27,12 +28,23 @@ TENS = {w: 10 * (i + 2) for i, w in enumerate("twenty thirty forty fifty sixty s
 SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 SUFFIX = {"k": 1000, "m": 10**6, "mn": 10**6, "mm": 10**6, "b": 10**9, "bn": 10**9, "tn": 10**12}
 SOFT = {
-    "one": Decimal(1), "both": Decimal(2), "twice": Decimal(2), "double": Decimal(2), "doubled": Decimal(2),
-    "couple": Decimal(2), "pair": Decimal(2), "triple": Decimal(3), "dozen": Decimal(12), "half": Decimal("0.5"),
-    "once": Decimal(1), "single": Decimal(1), "quarter": Decimal("0.25"), "thirds": Decimal(3), "third": Decimal(3),
-    "first": Decimal(1), "second": Decimal(2), "fourth": Decimal(4), "fifth": Decimal(5), "sixth": Decimal(6),
-    "seventh": Decimal(7), "eighth": Decimal(8), "ninth": Decimal(9), "tenth": Decimal(10),
+    "one": Decimal(1), "both": Decimal(2), "couple": Decimal(2), "pair": Decimal(2), "dozen": Decimal(12),
+    "single": Decimal(1), "half": Decimal("0.5"), "halved": Decimal("0.5"), "halving": Decimal("0.5"),
+    "quarter": Decimal("0.25"), "thirds": Decimal(3), "third": Decimal(3), "first": Decimal(1), "second": Decimal(2),
+    "fourth": Decimal(4), "fifth": Decimal(5), "sixth": Decimal(6), "seventh": Decimal(7), "eighth": Decimal(8),
+    "ninth": Decimal(9), "tenth": Decimal(10),
 }  # fmt: skip
+TIMES = {
+    word: value
+    for value, words in (
+        (1, "once"), (2, "twice twofold double doubled doubles doubling"),
+        (3, "thrice threefold triple tripled triples tripling"),
+        (4, "fourfold quadruple quadrupled quadruples quadrupling"), (5, "fivefold"), (10, "tenfold"),
+    )
+    for word in words.split()
+}  # fmt: skip
+"""How many times; these have the unit of "2 times"."""
+SOFT |= {word: Decimal(value) for word, value in TIMES.items()}
 ORDINAL = {"first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"}
 
 _UNIT_WORDS = {
@@ -51,9 +63,32 @@ _UNIT_WORDS = {
     "tb": "tb terabyte terabytes", "hz": "hz hertz", "khz": "khz", "mhz": "mhz", "ghz": "ghz", "w": "w watt watts",
     "kw": "kw kilowatt kilowatts", "mw": "mw megawatt megawatts", "kwh": "kwh", "v": "v volt volts", "°c": "°c celsius",
     "°f": "°f fahrenheit", "°": "° degree degrees", "mph": "mph", "kph": "kph km/h kmh", "mmhg": "mmhg", "bpm": "bpm",
-    "kcal": "kcal calorie calories", "px": "px pixel pixels", "x": "x times", "bp": "bps bp",
+    "kcal": "kcal calorie calories", "px": "px pixel pixels", "x": "x times fold occasions", "bp": "bps bp",
+    "acre": "acre acres", "ha": "ha hectare hectares", "mol": "mol mole moles", "mmol": "mmol millimole millimoles",
+    "µmol": "µmol μmol umol micromole micromoles", "nmol": "nmol", "iu": "iu", "ng": "ng nanogram nanograms",
+    "pg": "pg picogram picograms", "dl": "dl deciliter deciliters decilitre decilitres",
+    "µl": "µl μl microliter microliters microlitre microlitres", "nm": "nm nanometer nanometers nanometre nanometres",
+    "µm": "µm μm micrometer micrometers micrometre micrometres micron microns", "gal": "gal gallon gallons",
+    "pint": "pint pints", "quart": "quart quarts", "cup": "cup cups", "tbsp": "tbsp tablespoon tablespoons",
+    "tsp": "tsp teaspoon teaspoons", "knot": "knot knots", "kpa": "kpa kilopascal kilopascals", "psi": "psi",
+    "kj": "kj kilojoule kilojoules", "mah": "mah", "amp": "amp amps ampere amperes", "kv": "kv kilovolt kilovolts",
+    "mv": "mv millivolt millivolts", "gw": "gw gigawatt gigawatts", "mwh": "mwh", "gwh": "gwh", "ppm": "ppm",
+    "ppb": "ppb", "rpm": "rpm", "mbps": "mbps", "gbps": "gbps", "kbps": "kbps", "bit": "bit bits",
+    "byte": "byte bytes", "pb": "petabyte petabytes", "µs": "µs μs microsecond microseconds",
+    "ns": "ns nanosecond nanoseconds", "fortnight": "fortnight fortnights", "franc": "franc francs chf",
+    "rouble": "rouble roubles ruble rubles", "peso": "peso pesos", "yuan": "yuan cny rmb", "zloty": "zloty zlotys pln",
+    "krona": "krona kronor krone kroner", "lira": "lira", "baht": "baht", "shekel": "shekel shekels",
 }  # fmt: skip
+_LENGTHS = "km m cm mm mi ft in yd".split()
 UNITS = {word: unit for unit, words in _UNIT_WORDS.items() for word in words.split()}
+UNITS |= {"per cent": "%", "percentage point": "pp", "percentage points": "pp", "megawatt": "mw", "megawatts": "mw"}
+UNITS |= {
+    form: f"{unit}{power}"
+    for unit in _LENGTHS
+    for word in _UNIT_WORDS[unit].split()
+    for power, forms in (("²", ("square {}", "sq {}", "sq. {}", "{}²")), ("³", ("cubic {}", "cu {}", "{}³")))
+    for form in (form.format(word) for form in forms)
+}
 MONTHS = {
     name: number
     for number, names in enumerate(
@@ -80,6 +115,8 @@ def _any_of(words: Iterable[str]) -> str:
 
 
 _WORD_NUMBER = _any_of([*ONES, *TENS, *SCALES])
+A_NUMBER = rf"[-−]?[$€£¥₹]?(?:\d|(?:{_WORD_NUMBER}|half|twice)\b)"
+"""A pattern for what a number may begin with."""
 _SOFT_WORD = _any_of(SOFT)
 _UNIT_ALT = _any_of(set(UNITS) - set("$€£¥₹"))
 
@@ -104,7 +141,7 @@ _NUMBER = re.compile(
     rf"|\b(?P<word>(?:{_WORD_NUMBER})(?:(?:[ -]|[ -]and[ -])(?:{_WORD_NUMBER}))*)\b"
     rf"|\b(?P<soft>{_SOFT_WORD})\b|(?P<frac>[½¼¾⅓⅔]))"
     rf"(?:(?P<suf>(?:k|mn|bn|tn|[MBK]|m(?= ))\b)|[ -](?P<scale>hundred|thousand|million|billion|trillion)s?\b)?"
-    rf"(?:\)?[ -]?(?P<unit>{_UNIT_ALT})(?![\w]))?",
+    rf"(?:\)?[ -]?(?:or (?:more|less|fewer) )?(?P<unit>{_UNIT_ALT})(?![\w]))?",
     re.IGNORECASE,
 )
 _ASCII_DIGITS = re.compile(r"[0-9][0-9]*")
@@ -118,18 +155,103 @@ DAY_WORDS = frozenset([*MONTHS, *WEEKDAYS])
 """Words at which a date may begin; none of them is a number."""
 _RANGE = re.compile(r"\s?(?:-|–|—|to|and|or|through)\s?")
 _FRACTIONS = {"½": "0.5", "¼": "0.25", "¾": "0.75", "⅓": "1/3", "⅔": "2/3"}
+_RATIOS = {"1/2": "0.5", "1/4": "0.25", "3/4": "0.75"}
 _NOUN = re.compile(r"[ -]([A-Za-z]{3,})")
+_ABOUT = re.compile(
+    r" (?:of|in|on|for|from|at|to) (?:(?:the|a|an|our|your|its|their|his|her|early|late) )?([A-Za-z]{3,}|\d{4}\b)"
+)
+_PERIODS = {
+    "annum": "year", "capita": "person", "head": "person", "people": "person", "persons": "person", "hourly": "h",
+    "daily": "day", "nightly": "night", "weekly": "week", "monthly": "month", "quarterly": "quarter", "yearly": "year",
+    "annually": "year",
+}  # fmt: skip
+_PER = re.compile(
+    r"(?:/| per (?:each )?)([A-Za-zµμ]{1,15})\b"
+    r"|(?: an?| every| each) (minute|hour|day|night|week|fortnight|month|quarter|year)\b(?! (?:ago|later|earlier)\b)"
+    r"| (hourly|daily|nightly|weekly|monthly|quarterly|yearly|annually)\b",
+    re.IGNORECASE,
+)
+_SPEEDS = {("mi", "h"): "mph", ("km", "h"): "kph"}
+_SHARE = re.compile(
+    r"(?:(?P<n>one|two|three|four|five|seven|nine)[ -])?(?P<d>half|thirds?|quarters?|fifths?|sixths?|eighths?|tenths?)"
+    r"(?![\w-])(?P<of> of\b)?(?P<all> (?:the|an?|its|their|his|her|our|your|my|all|as)\b(?! (?:dozen|[mb]illion)))?",
+    re.IGNORECASE,
+)
+"""A part of something, where words before or after say that it is one: a third of them, by half, no third man."""
+_PARTS = {"half": 2, "third": 3, "quarter": 4, "fifth": 5, "sixth": 6, "eighth": 8, "tenth": 10}
+_SHARED = re.compile(r"\b(?:an?|nearly|almost|about|around|roughly|than|over|under|only|least|most|by|in|to) \Z", re.I)
+_NOT_SHARED = re.compile(
+    r"(?:\b(?:first|second|third|fourth|other|latter|former|one|each|every|this|that|last|next|better|and a) |-)\Z",
+    re.I,
+)
+_IDIOM_BEFORE = re.compile(r"\b(?:think|thinks|thinking|thought|once or|not) \Z", re.IGNORECASE)
+_IDIOM_AFTER = re.compile(r"(?:-| (?:down|over|up|back|check|edged)\b)")
+_WHOLE_AFTER = re.compile(r" (?:the|its|their|his|her|our|your|my|that|what)\b")
+NOT = r"\b(?:not|no|never|cannot)|n['’]t"
+_GO = r"(?:(?:be|to|go|get|rise|fall|drop|cost|last|take|stay) ){0,2}"
+MORE = (
+    rf"{_GO}(?:(?:more|greater|larger|higher|older|longer) than|over|above|exceed(?:s|ed|ing)?|in excess of"
+    r"|upwards of|beyond)"
+)
+LESS = rf"{_GO}(?:(?:fewer|less|lower|smaller|younger|shorter) than|under|below)"
+_BOUND = re.compile(
+    rf"(?:(?P<no>{NOT}) )?(?:\b(?P<more>{MORE})|\b(?P<less>{LESS})"
+    r"|(?P<least>\bat least|\bminimum(?: of)?|\bas (?:few|little) as|≥|>=)"
+    r"|(?P<most>\bat most|\bup to|\bmaximum(?: of)?|\bas (?:many|much) as|≤|<=)"
+    r"|(?<=[\w)\]])\s?(?:(?P<gt>>)|(?P<lt><)))\s?(?:about |a |an )?\Z",
+    re.IGNORECASE,
+)
+_BOUND_AFTER = re.compile(
+    r"(?P<plus>\+)|(?: [a-z]{3,20})?,? (?:(?P<least>or (?:more|above|higher|greater|over|older|longer))"
+    r"|(?P<most>or (?:less|fewer|below|lower|under|younger|shorter))"
+    r"|at (?:(?P<least2>least)|(?P<most2>most))(?=\s?(?:[.,;:!?)]|\Z)))"
+)
+_BOUND_HINT = re.compile(
+    r"\b(?:least|most|more|less|fewer|over|under|above|below|up|max\w*|minim\w*|exceed\w*|beyond|within|excess|limit\w*|"
+    r"cap|or|than|until|from|between|to|top|range|ceiling|floor|threshold|almost|nearly)\b|[<>≤≥+~–-]",
+    re.IGNORECASE,
+)
+_BOUND_WORDS = frozenset(
+    "than over above under below exceed exceeds exceeded exceeding beyond least most minimum maximum".split()
+)
+_BOUND_LINKS = frozenset("of to as about a an".split())
+_BOUND_LINKED = _BOUND_WORDS | frozenset("up excess upwards many much few little".split())
+"""What ends a bound in words, and what may stand between it and the number."""
+_SIGNS = {
+    "more": ">",
+    "gt": ">",
+    "less": "<",
+    "lt": "<",
+    "least": "≥",
+    "least2": "≥",
+    "most": "≤",
+    "most2": "≤",
+    "plus": ">≥",
+}
+_OPPOSITE = {">": "≤", "<": "≥", "≥": "<", "≤": ">"}
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """`value` is a canonical decimal, or the text itself where it is no plain number; `unit` is "" without one."""
+    """`value` is a canonical decimal, or the text itself where it is no plain number; `unit` is "" without one.
+
+    `noun`: what is counted; `about`: what the amount is of, in or for; `per`: "kg/day" of 5 mg/kg daily; `bound`: which
+    of > ≥ < ≤ is said of it; `near`: the words around it.
+    """
 
     value: str
     unit: str
     text: str
     soft: bool
     noun: str = ""
+    about: str = ""
+    per: str = ""
+    bound: str = ""
+    near: str = ""
+
+    def may_be_bound(self) -> bool:
+        """Some word or sign around the number may set it a bound in a way that `bound` does not know."""
+        return "?" in self.bound or _BOUND_HINT.search(self.near.replace(self.text, " ")) is not None
 
 
 def read(text: str, numbers: list[int], days: list[int]) -> tuple[dict[str, str], list[Quantity]]:
@@ -139,7 +261,7 @@ def read(text: str, numbers: list[int], days: list[int]) -> tuple[dict[str, str]
     spans: list[tuple[int, int]] = []
     pattern = _ASCII_DIGITS if unmarked(text).isascii() else _DIGITS
     digits = [m.start() for m in pattern.finditer(text)]
-    dated, counted = {*digits, *days}, {*digits, *numbers}
+    dated, counted, named = {*digits, *days}, {*digits, *numbers}, {*numbers}
     at = 0
     for start in sorted(dated | counted):
         if start < at:
@@ -151,7 +273,8 @@ def read(text: str, numbers: list[int], days: list[int]) -> tuple[dict[str, str]
             at = date.end()
             continue
         number = _NUMBER.match(text, _prefixed(text, at, start)) if start in counted else None
-        quantity = _quantity(number, text) if number else None
+        share = _share(text, start) if start in named else None
+        number, quantity = share or (number, _quantity(number, text) if number else None)
         if number and quantity:
             found.append(quantity)
             spans.append(number.span())
@@ -205,18 +328,114 @@ def _quantity(match: re.Match[str], text: str) -> Quantity | None:
         UNITS.get(unit_word.lower(), "") if unit_word else ""
     )
     if raw:
-        return Quantity(raw, unit, found, False)
+        return Quantity(_RATIOS.get(raw, raw), unit, found, False)
     times = (SCALES.get(scale.lower(), 1) if scale else 1) * (SUFFIX.get(suf.lower(), 1) if suf else 1)
     value = _FRACTIONS[frac] if frac else _digits(dig, times) if dig else _worded(soft_word or word, times)
     if value is None:
         return None
     if sign:
         value = f"-{value}"
-    soft = bool(soft_word) or (bool(word) and word.lower() == "one" and not (unit or scale))
+    soft = bool(word) and word.lower() == "one" and not (unit or scale)
+    if soft_word:
+        soft = not _firm(text, soft_word.lower(), match.start("soft"), match.end("soft"))
+        unit = unit or ("x" if soft_word.lower() in TIMES else "")
     if ordinal or (soft_word and soft_word.lower() in ORDINAL):
         return Quantity(value, "", found, soft)
-    noun = None if unit else _NOUN.match(text, match.end())
-    return Quantity(value, unit, found, soft, noun.group(1).lower() if noun else "")
+    if soft and unit != "x":
+        return Quantity(value, unit, found, soft)
+    return _related(value, unit, found, soft, text, match.start(), match.end())
+
+
+def _firm(text: str, word: str, start: int, end: int) -> bool:
+    """The word is a number and no phrase: twice a day, doubled, double the price; not think twice, double down."""
+    if word in ("halved", "halving"):
+        return True
+    if word not in TIMES or word == "once" or _IDIOM_AFTER.match(text, end):
+        return False
+    if word in ("double", "triple", "quadruple"):
+        return _WHOLE_AFTER.match(text, end) is not None
+    return not _IDIOM_BEFORE.search(text, max(0, start - 10), start)
+
+
+def _share(text: str, start: int) -> tuple[re.Match[str], Quantity] | None:
+    """A part of a whole: half the men, two thirds, a quarter of it."""
+    match = _SHARE.match(text, start)
+    if not match:
+        return None
+    many, part, of, whole = match.groups()
+    word = part.lower()
+    before = max(0, start - 10)
+    if many is None:
+        sure = bool(of) if word != "half" else bool(of or whole)
+        near = _SHARED.search(text, before, start)
+        if word == "half":
+            sure = (sure or bool(near)) and not _NOT_SHARED.search(text, before, start)
+        else:
+            sure = sure and bool(near) and not word.endswith("s")
+    else:
+        sure = bool(of) if many.lower() == "one" else word.endswith("s")
+    if not sure:
+        return None
+    share = Fraction(ONES[(many or "one").lower()], _PARTS[word.removesuffix("s")])
+    value = str(share) if share.denominator % 3 == 0 else _plain(Decimal(share.numerator) / Decimal(share.denominator))
+    return match, _related(value, "", match.group(), False, text, start, match.end("d"))
+
+
+def _related(value: str, unit: str, found: str, soft: bool, text: str, start: int, end: int) -> Quantity:
+    """A quantity with what the words around it say of it."""
+    noun = _NOUN.match(text, end)
+    word = noun.group(1) if noun else ""
+    after = noun.end() if noun and not unit else end
+    about = _ABOUT.match(text, after)
+    of = about.group(1) if about else word if unit else ""
+    per = _per(text, end) or (_per(text, after) if after != end else "")
+    if speed := _SPEEDS.get((unit, per)):
+        unit, per = speed, ""
+    near = text[max(0, start - 40) : end + 40]
+    return Quantity(
+        value,
+        unit,
+        found,
+        soft,
+        "" if unit else word.lower(),
+        "" if of in STOP else of.lower(),
+        per,
+        _bounds(text, start, end),
+        near,
+    )
+
+
+def _per(text: str, end: int) -> str:
+    """What it is counted by: "kg/day" of "5 mg/kg a day"."""
+    found: list[str] = []
+    while len(found) < 3 and (match := _PER.match(text, end)):
+        word = (match.group(1) or match.group(2) or match.group(3)).lower()
+        found.append(_PERIODS.get(word) or UNITS.get(word, word))
+        end = match.end()
+    return "/".join(found)
+
+
+def _bounds(text: str, start: int, end: int) -> str:
+    """Which of > ≥ < ≤ stands before the number or after it; with "?" what may be no bound: over 5 years."""
+    near = text[max(0, start - 40) : start]
+    if _ends_a_bound(near) and (match := _BOUND.search(near)):
+        kind = next(name for name, said in match.groupdict().items() if said and name != "no")
+        sign = _OPPOSITE[_SIGNS[kind]] if match.group("no") else _SIGNS[kind]
+        sure = match.group("no") or "than" in match.group() or kind in ("least", "most")
+        return sign if sure else f"{sign}?"
+    match = _BOUND_AFTER.match(text, end) or _BOUND_AFTER.search(text, start, end)
+    if match:
+        return next(_SIGNS[name] for name, said in match.groupdict().items() if said)
+    return ""
+
+
+def _ends_a_bound(near: str) -> bool:
+    last = near.lower().split()[-2:]
+    if not last:
+        return False
+    if last[-1] in _BOUND_LINKS:
+        return last[0] in _BOUND_LINKED
+    return last[-1] in _BOUND_WORDS or last[-1][-1] in "<>≤≥="
 
 
 def _digits(digits: str, times: int) -> str | None:
@@ -264,7 +483,7 @@ def _spread_units(found: list[Quantity], spans: list[tuple[int, int]], text: str
         if left.soft or right.soft:
             continue
         if right.unit and not left.unit:
-            found[i] = Quantity(left.value, right.unit, left.text, left.soft)
+            found[i] = replace(left, unit=right.unit, noun="")
         elif left.unit in ("$", "€", "£", "¥", "₹") and not right.unit:
-            found[i + 1] = Quantity(right.value, left.unit, right.text, right.soft)
+            found[i + 1] = replace(right, unit=left.unit, noun="")
     return found

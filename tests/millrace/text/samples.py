@@ -266,6 +266,15 @@ FAITHFUL_PAIRS += [
     ("He was unaware of the change.", "He did not know of the change."),
 ]
 
+FAITHFUL_PAIRS += [
+    ("Think twice before you go.", "Think before you go."),
+    ("Once you finish, go home.", "When you finish, go home."),
+    ("The first half of the year was wet.", "The year began wet."),
+    ("A third party sold it.", "Somebody else sold it."),
+    ("It took over 5 years.", "It took 5 years."),
+    ("At 5 mg a kilo a day it costs $5 a head.", "At 5 mg/kg/day it costs 5 dollars per person."),
+]
+
 PLANTED = [
     # kind, source, rewrite with one planted change
     ("number", "We sold 412 units to the shop.", "We sold 421 units to the shop."),
@@ -278,6 +287,26 @@ PLANTED = [
     ("number", "It fell to -4 overnight, they said.", "It fell to 4 overnight, they said."),
     ("number", "Use version 2.3.1 of the tool.", "Use version 2.4.1 of the tool."),
     ("number", "About 1 in 1,000 people react.", "About 1 in 10,000 people react."),
+    ("number", "Take it twice a day.", "Take it once a day."),
+    ("number", "Sales doubled in spring.", "Sales tripled in spring."),
+    ("number", "It helped a third of patients.", "It helped a quarter of patients."),
+    ("number", "It helped two thirds of patients.", "It helped three quarters of patients."),
+    ("number", "Half of the men left.", "A third of the men left."),
+    (
+        "number",
+        "Take 10 mg of aspirin and 20 mg of ibuprofen.",
+        "Take 20 mg of aspirin and 10 mg of ibuprofen.",
+    ),
+    ("number", "Sales rose 5% in May and fell 7% in June.", "Sales rose 7% in May and fell 5% in June."),
+    ("number", "We have 5 bags of sand and 7 bags of lime.", "We have 7 bags of sand and 5 bags of lime."),
+    ("number", "Take at least 5 mg.", "Take at most 5 mg."),
+    ("number", "Take at least 5 mg now.", "Take 5 mg now."),
+    ("number", "Keep BP < 120 now.", "Keep BP > 120 now."),
+    ("number", "We saw more than 50 people.", "We saw fewer than 50 people."),
+    ("number", "It takes up to 5 days.", "It takes at least 5 days."),
+    ("number", "It is over 5 km.", "It is under 5 km."),
+    ("number", "It must not exceed 5 mg.", "It must be 5 mg."),
+    ("negation", "It must not exceed 5 mg.", "It must exceed 5 mg."),
     ("date", "The fair opens on March 5, 2024.", "The fair opens on March 6, 2024."),
     ("date", "The fair opens on March 5, 2024.", "The fair opens on 5 March 2025."),
     ("date", "Come on Tuesday at noon.", "Come on Thursday at noon."),
@@ -344,6 +373,14 @@ PLANTED = [
         "The drug is safe for children, but it does not work for adults.",
     ),
     ("negation", "Tea is not cheap. Bread is good.", "Tea is cheap. Bread is not good."),
+    ("unit", "They own 50 acres.", "They own 50 hectares."),
+    ("unit", "Add 120 mmol now.", "Add 120 mol now."),
+    ("unit", "Give 5 mg/kg now.", "Give 5 mg/day now."),
+    ("unit", "Take it once a day.", "Take it once a week."),
+    ("unit", "Take 3 tablets a day.", "Take 3 tablets a week."),
+    ("unit", "It is 5 square meters.", "It is 5 cubic meters."),
+    ("unit", "It is 5 km².", "It is 5 m²."),
+    ("unit", "It rose 5 percentage points.", "It rose 5 percent."),
     ("unit", "Walk for 5 km along the river.", "Walk for 5 miles along the river."),
     ("unit", "Take 20 mg in the morning.", "Take 20 g in the morning."),
     ("unit", "It costs $40 a month.", "It costs €40 a month."),

@@ -45,6 +45,14 @@ EQUAL = [
     ("It starts at 3:00 PM.", "It starts at 15:00."), ("Acme's plan is good.", "The plan of Acme is good."),
     ("Growth was twofold, or 2x.", "Growth was twofold, or 2 times."),
     ("The results of Smith (2020) hold.", "Smith (2020) holds."),
+    ("Take it twice a day.", "Take it two times a day."), ("It doubled in size.", "It grew twofold."),
+    ("Half of their customers left.", "50% of their customers left."), ("Add 1/2 of it.", "Add half of it."),
+    ("Take 5 mg/day.", "Take 5 mg daily."), ("It takes no more than 5 days.", "It takes up to 5 days."),
+    ("No fewer than 50 people came.", "At least 50 people came."), ("It is 5 percent.", "It is 5 per cent."),
+    ("More than 50 people came.", "Over 50 people came."), ("50 people or more came.", "At least 50 people came."),
+    ("It should not exceed 1.5 g.", "It should be at most 1.5 g."), ("We drove 60 miles per hour.", "We drove 60 mph."),
+    ("The trip will not exceed 52 euros.", "The trip won't go over 52 euros."),
+    ("It took 50 or more days.", "It took at least 50 days."), ("It has 5 km².", "It has 5 square kilometres."),
 ]  # fmt: skip
 
 
