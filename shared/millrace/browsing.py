@@ -9,7 +9,7 @@ page costs does not depend on how many points there are.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -71,6 +71,8 @@ class Row:
     assessed: Assessed | None
     state: Mapping[str, Any] = field(default_factory=dict)
     """What people said of it."""
+    after: str = ""
+    """In a page the cursor of what comes after it."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class Browser:
             for found, row in zip(step, self._rows(tenant, step), strict=True):
                 read += 1
                 if row is not None and _named(row, found.item) and matches(row, filters):
-                    rows.setdefault(row.point.id, row)
+                    rows.setdefault(row.point.id, replace(row, after=found.after))
                 if len(rows) == limit or read == MAX_READ:
                     return list(rows.values()), found.after
         return list(rows.values()), None

@@ -45,7 +45,7 @@ LINE = 29
 """Bytes of one id and its newline in ids.txt."""
 _RANK = {Origin.EDIT: 3, Origin.ACCEPTED: 2, Origin.NEGATIVE: 0}
 _CHUNK = 1 << 20
-_READERS = 8
+_READERS, _LOOKERS = 8, 32
 
 
 @dataclass(frozen=True)
@@ -127,29 +127,37 @@ class Snapshots:
         items = self.table.query(tenant.pk(Kind.SNAPSHOT, snapshot_id))
         return sorted(item["job_id"] for item in items if item["sk"].startswith("job#"))
 
+    def jobs_on(self, tenant: Tenant, snapshot_ids: Sequence[str]) -> list[str]:
+        """Of any of these."""
+        with ThreadPoolExecutor(_LOOKERS) as pool:
+            return sorted({job for jobs in pool.map(lambda id: self.jobs(tenant, id), snapshot_ids) for job in jobs})
+
     def holding(self, tenant: Tenant, point_id: str, since: str) -> list[str]:
         """The snapshots that hold a data point, of those taken at or after `since`, the newest first."""
         found = [item["id"] for item in self._taken_since(tenant, since)]
-        with ThreadPoolExecutor(_READERS) as pool:
+        with ThreadPoolExecutor(_LOOKERS) as pool:
             held = list(pool.map(lambda id: self.holds(tenant, id, point_id), found))
         return [id for id, yes in zip(found, held, strict=True) if yes]
 
     def holds(self, tenant: Tenant, snapshot_id: str, point_id: str) -> bool:
-        """By halving the sorted file; a snapshot from before there was such a file is asked for its manifest."""
+        """By one read where an id of its digits should stand, then by halving the sorted file.
+
+        A snapshot from before there was such a file is asked for its manifest.
+        """
         key = tenant.prefix("snapshots", snapshot_id, "ids.txt")
         try:
             low, high = 0, self.store.size(key) // LINE
         except NotFound:
             manifest = self.store.get_json(tenant.prefix("snapshots", snapshot_id, "manifest.json"))
             return point_id in manifest["data_points"]
-        wanted = point_id.encode()
+        wanted, middle = point_id.encode(), int(_share(point_id) * high)
         while low < high:
-            middle = (low + high) // 2
             first = max(low, middle - _NEAR)
             ids = self.store.part(key, first * LINE, min(high, middle + _NEAR) * LINE).split()
             if ids[0] <= wanted <= ids[-1]:
                 return wanted in ids
             low, high = (low, first) if wanted < ids[0] else (min(high, middle + _NEAR), high)
+            middle = (low + high) // 2
         return False
 
     def _taken_since(self, tenant: Tenant, since: str) -> Iterator[dict[str, Any]]:
@@ -249,8 +257,16 @@ class Snapshots:
         return {split: tenant.prefix("snapshots", id, split) + "/" for split in SPLITS}
 
 
-_NEAR = 128
-"""Lines to either side that one read of ids.txt takes."""
+_NEAR = 512
+"""Lines to either side that one read of ids.txt takes: of 500,000 ids 6 of 7 stand within so many of their place."""
+
+
+def _share(point_id: str) -> float:
+    """Where among ids, which are hashes, this one stands, in [0, 1)."""
+    try:
+        return int(point_id[2:10], 16) / 16**8
+    except ValueError:
+        return 0.5
 
 
 @cache

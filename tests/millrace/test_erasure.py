@@ -318,6 +318,22 @@ def test_a_deletion_by_filter_goes_on_until_nothing_is_left() -> None:
     assert len(gone) == len(set(gone)) == 90 and every(world, Filters()) == []
 
 
+@pytest.mark.parametrize("filters", [Filters(source="dr1"), Filters(search="daily")])
+def test_a_deletion_by_filter_that_takes_long_stops_and_goes_on(filters: Filters) -> None:
+    """C8: however many snapshots each deletion looks into, an answer comes in a request's time."""
+    world, at = _seeded(40), iter(range(0, 10_000, 6))
+    slow = Erasure(world.corpus, world.jobs, clock=lambda: float(next(at)))
+
+    done = slow.delete_all(ACME, filters, "somebody", None)
+    gone = [*done.ids]
+    assert len(gone) == 3 and done.next and len(every(world, Filters())) == 37
+    while done.next:
+        done = slow.delete_all(ACME, filters, "somebody", done.next)
+        gone += done.ids
+
+    assert len(gone) == len(set(gone)) == 40 and every(world, Filters()) == []
+
+
 def test_a_deletion_by_search_leaves_none_that_holds_the_word() -> None:
     world = World()
     bring(world, [replace(pair(n), id=f"dp{n}", target=f"zanzibar {n}") for n in range(400)])
