@@ -33,7 +33,7 @@ def handler(event: dict[str, Any], context: Any) -> None:
     figures = [(line, told) for line, told in zip(lines, map(_read, lines), strict=True) if isinstance(told, Progress)]
     plain = [line for line in lines if _read(line) is None]
     try:
-        _progress(tenant, job_id, attempt, part, figures[-1][1] if figures else None)
+        _progress(tenant, job_id, attempt, part, figures[-1] if figures else None)
     except NotFound:
         logger.info("lines of a job that is not there", job_id=job_id)
         return
@@ -44,12 +44,16 @@ def handler(event: dict[str, Any], context: Any) -> None:
         log.add(tenant, job_id, attempt, part, plain)
 
 
-def _progress(tenant: Tenant, job_id: str, attempt: int, part: str, latest: Progress | None) -> None:
+def _progress(tenant: Tenant, job_id: str, attempt: int, part: str, latest: tuple[Line, Progress] | None) -> None:
+    """Batches may overtake one another. The time tells, for after a restart from a checkpoint a step comes again."""
     jobs = parts.jobs(settings)
     shown = jobs.get(tenant, job_id).progress
-    if latest is None or (shown.get("stage") == part and shown.get("step", 0) > latest.step):
-        return  # batches may overtake one another
-    jobs.note(tenant, job_id, attempt, {"progress": latest.model_dump() | {"stage": part}})
+    if latest is None:
+        return
+    line, told = latest
+    if shown.get("stage") == part and (shown.get("at_ms", 0), shown.get("step", 0)) > (line.at_ms, told.step):
+        return
+    jobs.note(tenant, job_id, attempt, {"progress": told.model_dump() | {"stage": part, "at_ms": line.at_ms}})
 
 
 def _read(line: Line) -> Progress | Metrics | None:

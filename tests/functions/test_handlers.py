@@ -181,14 +181,14 @@ def test_below_the_threshold_nothing_begins_and_a_tenants_own_threshold_holds(
 
 
 # --- progress ---------------------------------------------------------------------------------------------------------
-def _logs(stream: str, *lines: str, kind: str = "DATA_MESSAGE") -> dict[str, Any]:
+def _logs(stream: str, *lines: str, kind: str = "DATA_MESSAGE", first_ms: int = 0) -> dict[str, Any]:
     payload = {
         "messageType": kind,
         "owner": "123456789012",
         "logGroup": "/aws/sagemaker/TrainingJobs",
         "logStream": stream,
         "subscriptionFilters": ["f"],
-        "logEvents": [{"id": str(n), "timestamp": n, "message": line} for n, line in enumerate(lines)],
+        "logEvents": [{"id": str(n), "timestamp": n, "message": line} for n, line in enumerate(lines, first_ms)],
     }
     return {"awslogs": {"data": base64.b64encode(gzip.compress(json.dumps(payload).encode())).decode()}}
 
@@ -221,6 +221,23 @@ def test_the_last_progress_line_becomes_the_jobs_progress(
     assert progress.get("step") == step
     if step is not None:
         assert progress["stage"] == "train" and progress["steps"] == 9
+
+
+def test_a_step_that_comes_again_after_a_restart_is_shown_and_a_batch_that_was_overtaken_is_not(
+    embedded: dict[str, str], put: Put
+) -> None:
+    """J6: a machine that was taken away at step 7 had saved step 2."""
+    from functions.progress.handler import handler
+
+    _ingest(put("drop/acme/a.csv", pairs(80)))
+    job = _job(embedded)
+    shown = []
+
+    for step, first_ms in ((7, 2_000), (6, 1_000), (2, 9_000), (3, 9_000), (3, 9_500)):
+        handler(_logs(f"millrace-local-{job.id}-1-train/algo-1", _line(step), first_ms=first_ms), CONTEXT)
+        shown.append(_job(embedded).progress["step"])
+
+    assert shown == [7, 7, 2, 3, 3]
 
 
 @pytest.mark.parametrize(
