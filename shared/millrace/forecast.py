@@ -1,7 +1,7 @@
 """What a training will cost, before it is begun, and the limit that keeps it below a cap. Pure.
 
-One container after the other: expected seconds are start and rows, at most their time limits; times the price of the
-machine that each runs on. A later attempt is begun only while the cap still has room for it.
+One container after the other: expected seconds are start and work (see effort), at most their time limits; times the
+price of the machine that each runs on. A later attempt is begun only while the cap still has room for it.
 """
 
 from __future__ import annotations
@@ -11,14 +11,12 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from . import instances
+from . import effort, instances
 from .errors import Forbidden
 from .strategies import Strategy
 
 STARTUP_S = 240.0
 """Getting a machine, the image and the data, where a strategy says nothing else."""
-ROW_S = 0.5
-"""For each row over the whole work, where a strategy says nothing else."""
 LOCAL_STARTUP_S = 5.0
 
 
@@ -69,20 +67,31 @@ class Forecast:
 
 
 def forecast(
-    wanted: Iterable[tuple[Strategy, str | None]], rows: int, override: str = "", max_runtime_s: int | None = None
+    wanted: Iterable[tuple[Strategy, str | None]],
+    rows: int,
+    override: str = "",
+    max_runtime_s: int | None = None,
+    given: Mapping[str, Any] | None = None,
 ) -> Forecast:
-    """Of each strategy or step with the machine chosen for it. `override`: the one machine that this stage has."""
-    return Forecast([_part(strategy, override or chosen, rows, max_runtime_s) for strategy, chosen in wanted])
+    """Of each strategy or step with the machine chosen for it. `override`: the one machine that this stage has.
+
+    `rows`: of the training split. `given`: the job's hyperparameters.
+    """
+    return Forecast(
+        [_part(strategy, override or chosen, rows, max_runtime_s, given or {}) for strategy, chosen in wanted]
+    )
 
 
-def _part(strategy: Strategy, chosen: str | None, rows: int, max_runtime_s: int | None) -> Part:
+def _part(
+    strategy: Strategy, chosen: str | None, rows: int, max_runtime_s: int | None, given: Mapping[str, Any]
+) -> Part:
     needs = strategy.resources
     kind = chosen or str(needs["instance_type"])
     instance = instances.check(strategy.name, needs, kind)
     told: Mapping[str, float] = needs.get("forecast", {})
     startup_s = LOCAL_STARTUP_S if kind == instances.LOCAL else told.get("startup_s", STARTUP_S)
     limit_s = float(min(int(needs["max_runtime_s"]), max_runtime_s or int(needs["max_runtime_s"])))
-    expected_s = min(limit_s, startup_s + rows * told.get("row_s", ROW_S))
+    expected_s = min(limit_s, startup_s + effort.seconds(strategy, given, rows, instance))
     return Part(strategy.name, kind, instance.usd_per_h, expected_s, limit_s)
 
 

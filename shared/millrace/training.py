@@ -139,7 +139,7 @@ class Training:
         """What the training would cost and whether it may begin; nothing is begun or held."""
         asked = self._settled(Wanted(**wanted))
         counts = self.corpus.counts(tenant)
-        told, limit_s = self._costed(asked, _rows(asked, self._snapshot(tenant, asked, counts), counts))
+        told, limit_s = self._costed(asked, self._rows(tenant, asked, self._snapshot(tenant, asked, counts), counts))
         at = now()
         self._hold(tenant, "forecast", told, limit_s, at)
         committed = TrainingBudget(self.jobs.table).committed_usd(tenant, at)
@@ -221,12 +221,19 @@ class Training:
         else:
             check_name(wanted)
 
+    def _rows(self, tenant: Tenant, asked: Wanted, snapshot: Snapshot | None, counts: Counts) -> int:
+        """Images, or pairs in the training split: as many as there may be where no snapshot is taken yet."""
+        if asked.dataset_id is not None:
+            return int(self.corpus.store.get_json(channel_key(tenant, asked.dataset_id) + DATASET_FILE)["samples"])
+        return snapshot.rows["train"] if snapshot else min(counts.standing, MAX_POINTS) * 8 // 10
+
     def _costed(self, asked: Wanted, rows: int) -> tuple[Forecast, int | None]:
         """The forecast, and how long each container may run so that the job's own cap holds."""
         strategy = find(asked.strategy)
         chosen = asked.instance_type if strategy.name == SEARCH else None  # the rounds and the end of one
         steps = [(step, chosen) for step in following(strategy, asked.hyperparameters)]
-        told = forecast([(strategy, asked.instance_type), *steps], rows, self.instance_type, asked.max_runtime_s)
+        first, given = (strategy, asked.instance_type), strategy.settle(asked.hyperparameters)
+        told = forecast([first, *steps], rows, self.instance_type, asked.max_runtime_s, given)
         limit_s = None if asked.max_cost_usd is None else within(told, asked.max_cost_usd)
         return told, limit_s
 
@@ -240,7 +247,7 @@ class Training:
         """The job as it is first written, and its hold on the month's money."""
         if snapshot is not None:
             self.corpus.snapshots.link(tenant, snapshot.id, job_id)
-        told, limit_s = self._costed(asked, _rows(asked, snapshot, counts))
+        told, limit_s = self._costed(asked, self._rows(tenant, asked, snapshot, counts))
         at = now()
         limits = [limit for limit in (limit_s, asked.max_runtime_s) if limit is not None]
         job = Job(
@@ -276,13 +283,6 @@ class Training:
 def _named(tenant: Tenant, counts: Counts) -> str:
     """What policy's training on all up to this count is called, whoever begins it."""
     return hashlib.sha256(f"{tenant.id}#{counts.usable}".encode()).hexdigest()[:20]
-
-
-def _rows(asked: Wanted, snapshot: Snapshot | None, counts: Counts) -> int:
-    """Pairs in the training split, for the forecast; as many as there may be where no snapshot is taken yet."""
-    if asked.dataset_id is not None:
-        return 0
-    return snapshot.rows["train"] if snapshot else min(counts.standing, MAX_POINTS) * 8 // 10
 
 
 def check_enough(rows: Mapping[Split, int]) -> None:

@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from millrace.clock import stamp
 from millrace.contract import JobState, Tier
+from millrace.effort import advised_epochs
 from millrace.errors import Conflict, Forbidden, InvalidInput
 from millrace.forecast import Forecast, Part, forecast, spent_usd, within
 from millrace.instances import INSTANCES, check
 from millrace.strategies import find, following, strategies
 from millrace.tenants import Tenant
-from millrace.training import Training
+from millrace.training import DATASET_FILE, Training, channel_key
 from millrace.training_budget import MONTHLY_USD, TrainingBudget
 
 from tests.fakes import World
@@ -59,6 +60,65 @@ def test_a_forecast_is_seconds_times_price_part_by_part() -> None:
     assert told.expected_usd == pytest.approx(by_hand) and told.parts[0].instance_type == "ml.g5.2xlarge"
     assert told.expected_usd <= told.at_most_usd() and Forecast.of(told.to_dict()).parts == list(told.parts)
     assert forecast(wanted, 1_000, "ml.local").at_most_usd() == 0
+
+
+def _seconds(name: str, rows: int, kind: str | None = None, **given: Any) -> list[float]:
+    """Of each container, start and limit left out."""
+    strategy = find(name)
+    values = strategy.settle(given)
+    wanted = [(strategy, kind), *[(step, None) for step in following(strategy, values)]]
+    return [part.expected_s - 240 for part in forecast(wanted, rows, given=values).parts]
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "times"),
+    [
+        ("lora-sft", {"epochs": 8}, 4),
+        ("cnn-native", {"epochs": 24}, 2),
+        ("cnn-native", {"seeds": 16}, 1.5),
+        ("cnn-native", {"size": 64}, 4),
+        ("cnn-native", {"workers": 1, "seeds": 8}, 4.5),
+        ("cnn-transfer", {"epochs": 26, "frozen_epochs": 0}, 52 / 28),
+        ("cnn-search", {"population": 16}, 1.68 / 1.34),
+        ("cnn-search", {"rungs": [1.0]}, 1 / 1.34),
+        ("cnn-search", {"max_epochs": 6}, 6 / 13),
+    ],
+)
+def test_what_is_asked_for_is_what_is_counted(name: str, given: dict[str, Any], times: float) -> None:
+    """J5: rows, epochs, seeds, candidates and the size of the images, as the machine's processors share them."""
+    before, after = ({"epochs": 2} if name == "lora-sft" else {}), given
+    assert _seconds(name, 1_000, **after)[0] == pytest.approx(times * _seconds(name, 1_000, **before)[0])
+    assert _seconds(name, 2_000, **after)[0] == pytest.approx(2 * _seconds(name, 1_000, **after)[0])
+
+
+def test_a_search_counts_its_rounds_and_its_end() -> None:
+    three, one = _seconds("cnn-search", 1_000), _seconds("cnn-search", 1_000, rounds=1)
+
+    assert len(three) == 4 and len(one) == 2 and three[0] == three[1] == three[2] == one[0]
+    assert _seconds("cnn-search", 1_000, seeds=8)[-1] > three[-1] > _seconds("cnn-search", 1_000, baselines=False)[-1]
+
+
+def test_an_evaluation_reads_no_more_than_it_reads() -> None:
+    """J5: the held-out pairs, 500 at most, however many are trained on."""
+    assert _seconds("lora-sft", 800)[1:] == [50, 50]
+    assert _seconds("lora-sft", 400_000)[1:] == [250, 100]
+
+
+@given(st.integers(1, 100_000))
+def test_epochs_that_are_left_to_the_training_are_those_that_it_will_take(rows: int) -> None:
+    from training_containers.lora.advice import advise
+
+    assert advised_epochs(rows) == advise(rows, 3_072).epochs
+
+
+def test_the_images_of_a_dataset_are_what_is_counted(world: World) -> None:
+    for id, samples in (("d1", 1_000), ("d2", 50_000)):
+        told = {"classes": ["a", "b"], "samples": samples}
+        world.store.put_json(channel_key(ACME, id) + DATASET_FILE, told)
+
+    few, many = (_paid(world).forecast(ACME, strategy="cnn-native", dataset_id=id) for id in ("d1", "d2"))
+
+    assert few["expected_usd"] < many["expected_usd"] <= many["at_most_usd"]
 
 
 @given(st.lists(PARTS, min_size=1, max_size=4), st.floats(0.001, 5_000))
