@@ -18,7 +18,7 @@ from .clock import fresh_id
 from .datapoints import DataPoint, Origin
 from .datapolicy import Policies
 from .errors import Conflict, NotFound
-from .table import Item, Table, Write
+from .table import MAX_PAGE, Item, Table, Write
 from .tenants import Kind, Tenant
 
 if TYPE_CHECKING:
@@ -97,6 +97,17 @@ class Corpus:
         """By id, up to 100; those that are not there are not in it."""
         found = self.table.get_all([(tenant.pk(Kind.DATA_POINT, id), "body") for id in dict.fromkeys(ids)], _NAMES)
         return {point.id: point for point in self.read_all(list(found.values())) if point}
+
+    def deleted(self, tenant: Tenant, ids: Sequence[str]) -> set[str]:
+        """Those of the ids that somebody deleted and that were not added again."""
+        audited = self._there(tenant, Kind.AUDIT, "deleted", ids)
+        return audited - self._there(tenant, Kind.DATA_POINT, "body", list(audited))
+
+    def _there(self, tenant: Tenant, kind: Kind, sk: str, ids: Sequence[str]) -> set[str]:
+        keys = {(tenant.pk(kind, id), sk): id for id in ids}
+        parts = [list(keys)[at : at + MAX_PAGE] for at in range(0, len(keys), MAX_PAGE)]
+        with ThreadPoolExecutor(_READERS) as pool:
+            return {keys[key] for found in pool.map(lambda part: self.table.get_all(part, ()), parts) for key in found}
 
     def page(self, tenant: Tenant, limit: int, cursor: str | None) -> tuple[list[DataPoint], str | None]:
         items, following = self.table.page(tenant.pk(Kind.DATA_POINT), limit, cursor)

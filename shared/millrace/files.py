@@ -1,7 +1,8 @@
 """Files that OpenAI's clients send for training: kept as they came, collected like a drop, frozen as a snapshot.
 
 AWS: S3, DynamoDB. A file is JSON lines, chats or preferences; its rows become data points through the one intake, so
-that its report, the counts and the tenant's privacy hold for them too. The snapshot holds this file's rows alone.
+that its report, the counts and the tenant's privacy hold for them too. The snapshot holds this file's rows alone, and
+none whose data point was deleted.
 """
 
 from __future__ import annotations
@@ -94,18 +95,22 @@ class Files:
             item = self.get(tenant, id)
         if (item["report"] or {}).get("state") not in ("collected", "refused"):
             raise Conflict(f"{id} is still being read; ask again in some seconds.")
-        points = {point.id: point for point in self._points(tenant, item)}
-        if not points:
+        rows = {row.id: row for row in self._rows(tenant, item)}
+        if not rows:
             raise InvalidInput(f"{id} has no row that can be trained on: {why(item)}.")
-        made = self.intake.corpus.snapshot_of(tenant, list(points.values()), stamp())
-        return made.id
+        kept = {row.id: self.intake.corpus.kept(tenant, row) for row in rows.values()}
+        gone = self.intake.corpus.deleted(tenant, [*rows, *(point.id for point in kept.values())])
+        points = {point.id: point for id, point in kept.items() if not {id, point.id} & gone}
+        if not points:
+            raise InvalidInput(f"{id} has no row that can be trained on: all of them were deleted as data.")
+        return self.intake.corpus.snapshot_of(tenant, list(points.values()), stamp()).id
 
-    def _points(self, tenant: Tenant, item: Item) -> Iterator[DataPoint]:
+    def _rows(self, tenant: Tenant, item: Item) -> Iterator[DataPoint]:
         dropped = _dropped(self.bucket, item)
         source = Pinned(self.intake.s3, dropped.bucket, dropped.key, dropped.version)
         for record in Drop(source, column_mapping(self.intake.table, tenant)):
             if isinstance(record, Row):
-                yield self.intake.corpus.kept(tenant, point_of(record, dropped.id, item["created_at"]))
+                yield point_of(record, dropped.id, item["created_at"])
 
 
 def _dropped(bucket: str, item: Item) -> Dropped:

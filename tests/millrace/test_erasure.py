@@ -16,7 +16,7 @@ from millrace.corpus import _body
 from millrace.datapoints import Origin
 from millrace.datapolicy import DataPolicy, set_data_policy
 from millrace.erasure import PER_CALL, Erasure, Touched
-from millrace.errors import MillraceError, NotFound
+from millrace.errors import InvalidInput, MillraceError, NotFound
 from millrace.feedback import Feedback, give
 from millrace.files import Files
 from millrace.indexing import Index, means
@@ -176,17 +176,38 @@ def test_a_point_that_was_added_again_names_who_trained_on_its_old_snapshot_sinc
     assert _erasure(world).delete(ACME, point.id, "somebody").jobs == ["j1", "j2"]
 
 
-def test_a_point_of_a_file_names_what_was_fine_tuned_on_the_file() -> None:
-    """C8: its rows are stored after the file was made, by the clock that every one of them has."""
-    world = World()
+def _file(world: World, count: int) -> tuple[Files, str]:
     files = Files(world.intake, "data")
     turns = ("We lit lamp {} in the hall.", "Lamp {} is lit.")
     chats = [
         {"messages": [{"role": r, "content": t.format(n)} for r, t in zip(("user", "assistant"), turns, strict=True)]}
-        for n in range(80)
+        for n in range(count)
     ]
-    file = files.create(ACME, "chats.jsonl", "fine-tune", b"\n".join(map(orjson.dumps, chats)))
-    snapshot = files.snapshot(ACME, file["id"])
+    return files, files.create(ACME, "chats.jsonl", "fine-tune", b"\n".join(map(orjson.dumps, chats)))["id"]
+
+
+def test_what_was_deleted_is_not_trained_on_by_way_of_its_file() -> None:
+    """C8: no later snapshot holds the point, though the file has it still."""
+    world = World()
+    files, id = _file(world, 3)
+    first, *others = _held(world, files.snapshot(ACME, id))
+
+    _erasure(world).delete(ACME, first, "somebody")
+    assert _held(world, files.snapshot(ACME, id)) == others
+
+    for other in others:
+        _erasure(world).delete(ACME, other, "somebody")
+    with pytest.raises(InvalidInput, match="were deleted as data"):
+        files.snapshot(ACME, id)
+    bring(world, [replace(pair(1), id=first)])
+    assert _held(world, files.snapshot(ACME, id)) == [first]
+
+
+def test_a_point_of_a_file_names_what_was_fine_tuned_on_the_file() -> None:
+    """C8: its rows are stored after the file was made, by the clock that every one of them has."""
+    world = World()
+    files, id = _file(world, 80)
+    snapshot = files.snapshot(ACME, id)
     job = world.training.begin(ACME, "j1", snapshot_id=snapshot)
     point = _held(world, snapshot)[0]
 
