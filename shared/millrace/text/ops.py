@@ -6,20 +6,25 @@ Each operation is conservative: where the grammar is not plain, it leaves the se
 from __future__ import annotations
 
 from millrace.text.repeats import doubled_sentence, doubled_word, synonym_list
-from millrace.text.rhythm import em_dash, join_short, split_long
+from millrace.text.rhythm import em_dash, join_long, join_short, said_again, same_subject, split_long, split_longer
 from millrace.text.scene import Op
 from millrace.text.spelling import spelling
-from millrace.text.voice import passive
+from millrace.text.voice import passive, passive_within
 
 OPS: dict[str, Op] = {
     "em_dash": em_dash,
     "synonym_list": synonym_list,
     "passive": passive,
+    "passive_within": passive_within,
     "join_short": join_short,
+    "join_long": join_long,
+    "same_subject": same_subject,
+    "said_again": said_again,
     "split_long": split_long,
+    "split_longer": split_longer,
     "doubled_word": doubled_word,
     "doubled_sentence": doubled_sentence,
     "spelling": spelling,
 }
-RHYTHM = ("em_dash", "join_short", "split_long", "passive")
+RHYTHM = frozenset(OPS) - {"synonym_list", "doubled_word", "doubled_sentence", "spelling"}
 """Operations on whole sentences: they wait until the words are settled."""

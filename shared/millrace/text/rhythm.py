@@ -104,29 +104,102 @@ _SPREAD = re.compile(r"^(it|he|she|they|we|you|i)('s|'re|'ve|'ll)$", re.IGNORECA
 
 def join_short(scene: Scene, rule: Rule) -> list[Edit]:
     """Two short plain sentences of one pronoun: "It is fast. It is cheap" -> "It is fast and cheap"."""
+    return _joined(scene, rule, 60, 10)
+
+
+def join_long(scene: Scene, rule: Rule) -> list[Edit]:
+    """The same for longer ones: "We sell rope. We also ship it by sea" -> "We sell rope and ship it by sea"."""
+    return _joined(scene, rule, 90, 14)
+
+
+def _joined(scene: Scene, rule: Rule, size: int, words: int) -> list[Edit]:
     edits: list[Edit] = []
     used = -1
     for (s1, e1), (s2, e2) in zip(scene.spans, scene.spans[1:], strict=False):
-        if s1 <= used or e1 - s1 > 60 or e2 - s2 > 60:
+        if s1 <= used or e1 - s1 > size or e2 - s2 > size or scene.masked[s1] != scene.masked[s2]:
             continue
-        rest = _predicate(scene.masked[s1:e1], scene.masked[s2:e2])
+        two = scene.masked[s2:e2]
+        rest = _predicate(scene.masked[s1:e1], two.replace(" also ", " ", 1) if words > 10 else two, words)
         if rest:
             edits.append(Edit(e1 - 1, e2 - 1, f" and {rest}", rule.id))
             used = e2
     return edits
 
 
-def _predicate(one: str, two: str) -> str:
+def _predicate(one: str, two: str, most: int) -> str:
     """What of the second sentence follows "and", "" when the two are no pair."""
     if MASK in one + two or not (one.endswith(".") and two.endswith(".")) or _NO_JOIN.search(one + two):
         return ""
     a, b = _spread(one[:-1].split()), _spread(two[:-1].split())
-    if not (3 <= len(a) <= 10 and 3 <= len(b) <= 10) or a[0] != b[0] or a[0] not in _STARTS:
+    if not (3 <= len(a) <= most and 3 <= len(b) <= most) or a[0] != b[0] or a[0] not in _STARTS:
         return ""
     if a[1] == b[1] and a[1] in _AUX:
         like = a[1] not in _BE_OR_HAVE or (_kind(a[2:]) and _kind(a[2:]) == _kind(b[2:]))
         return " ".join(b[2:]) if like else ""
     return "" if a[1] in _AUX or b[1] in _AUX else " ".join(b[1:])
+
+
+_SAME = re.compile(
+    r"(?P<who>I|it|they|we|he|she|you)(?P<first>'(?:m|re|ve|s))? (?P<left>[^,;:()?!]{6,90})"
+    r"(?P<cut>, and (?P<again>I|it|they|we|he|she|you)(?P<short>'(?:m|re|ve))?(?: also)?) [^,;:()?!]{6,}\.",
+    re.IGNORECASE,
+)
+_BINDS = re.compile(
+    r"\b(?:that|which|who|whom|what|if|when|while|because|so|as|than|unless|until|since|after|before|but|or|not|never"
+    r"|and|can|could|will|would|should|must|may|might|do|does|did)\b|n't",
+    re.IGNORECASE,
+)
+
+
+def same_subject(scene: Scene, rule: Rule) -> list[Edit]:
+    """A pronoun that two halves share is said once: "It saves time, and it is dear" -> "It saves time and is dear"."""
+    edits: list[Edit] = []
+    if ", and " not in scene.masked:
+        return edits
+    for start, end in scene.spans:
+        match = _SAME.fullmatch(scene.masked, start, end) if end - start < 240 else None
+        if match and match["who"].lower() == match["again"].lower() and not _BINDS.search(match["left"]):
+            verb = {"'m": " am", "'re": " are", "'ve": " have"}.get((match["short"] or "").lower(), "")
+            edits.append(Edit(match.start("cut"), match.end("cut"), f" and{verb}", rule.id))
+    return edits
+
+
+_SINGULAR = frozenset("is was has can could will would should must may might does".split())
+_PLURAL = frozenset("are were have".split())
+_NO_SUBJECT = frozenset(
+    "some any all every each no many most few several two three four five six other another both either neither not "
+    "only today here there now then often usually sometimes yesterday still even one".split()
+)
+"""What says of which ones or when; a pronoun would lose it."""
+
+
+def said_again(scene: Scene, rule: Rule) -> list[Edit]:
+    """A subject that begins two sentences in a row is a pronoun in the second; never where it could be a person."""
+    edits: list[Edit] = []
+    used = -1
+    for (s1, e1), (s2, e2) in zip(scene.spans, scene.spans[1:], strict=False):
+        if scene.masked[s1 : s1 + 3] != scene.masked[s2 : s2 + 3]:
+            continue
+        one, two = scene.masked[s1:e1].split(" ", 4)[:4], scene.masked[s2:e2].split(" ", 4)[:4]
+        for n in (2, 3):
+            if s1 > used and one[:n] == two[:n] and len(one) > n and len(two) > n:
+                pronoun = _pronoun(two[:n], one[n], two[n])
+                if pronoun:
+                    edits.append(Edit(s2, s2 + len(" ".join(two[:n])), pronoun, rule.id, True))
+                    used = s2
+                    break
+    return edits
+
+
+def _pronoun(subject: list[str], one: str, two: str) -> str:
+    """It or They for a subject of plain words before two verbs, "" where that is not certain."""
+    first, head = subject[0].lower(), subject[-1]
+    if first in _NO_SUBJECT or not all(map(str.isalpha, subject)) or not all(map(str.islower, subject[1:])):
+        return ""
+    if head.endswith("s") and not head.endswith(("ss", "us", "is")):
+        return "They" if two in _PLURAL and one.isalpha() else ""
+    plain = first not in _DETERMINERS and first not in _STARTS and first not in _PREPOSITIONS
+    return "It" if plain and two in _SINGULAR and one.isalpha() else ""
 
 
 def _kind(words: list[str]) -> str:
@@ -151,9 +224,11 @@ def _spread(words: list[str]) -> list[str]:
 
 
 LONG = 32
+LONGER = 18
+"""Words: above them an ordinary edit cuts, and a strong one."""
 _SPLIT_AT = re.compile(
-    rf"(?:(?P<semi>; )(?:and |but )?|, (?P<joint>and|but) )(?=(?:(?:they|we|he|she|I|it|this|that|these"
-    rf"|there) (?:\w+ly )?(?!and\b|or\b)\w|"
+    rf"(?:(?P<semi>; )(?:and |but )?|, (?P<joint>and|but|although|though) )(?=(?:(?:they|we|he|she|I|it|this|that|these"
+    rf"|there)(?:'(?:s|re|m|ve|ll))? (?:\w+ly )?(?!and\b|or\b)\w|"
     rf"(?:the|this|these|our|their|its|your|my) [a-z]\w*(?: [a-z]\w*)? {FINITE}))",
 )
 _OPEN_CLAUSE = re.compile(
@@ -164,26 +239,45 @@ _HAS_VERB = re.compile(rf"\b(?:{PRONOUNS}) \w+|\b{FINITE}|\b\w+(?:ed|es)\b", re.
 
 def split_long(scene: Scene, rule: Rule) -> list[Edit]:
     """A sentence of more than LONG words is cut where two main clauses meet, nearest to its middle."""
+    return _split(scene, rule, LONG, 8)
+
+
+def split_longer(scene: Scene, rule: Rule) -> list[Edit]:
+    """The same from LONGER words on."""
+    return _split(scene, rule, LONGER, 6)
+
+
+def _split(scene: Scene, rule: Rule, longest: int, side: int) -> list[Edit]:
     edits: list[Edit] = []
     for start, end in scene.spans:
         sentence = scene.masked[start:end]
         if (
-            end - start < 150
-            or len(sentence.split()) <= LONG
+            end - start < 4 * longest
+            or len(sentence.split()) <= longest
             or _OPEN_CLAUSE.match(sentence)
             or not sentence.endswith(".")
         ):
             continue
-        found = [m for m in _SPLIT_AT.finditer(sentence) if _both_stand(sentence, m)]
+        first = re.split(r"\W", sentence, maxsplit=1)[0].lower()
+        found = [
+            m
+            for m in _SPLIT_AT.finditer(sentence)
+            if _both_stand(sentence, m, side) and not (first in _STARTS and _says(sentence, m, first))
+        ]
         if found:
             best = min(found, key=lambda m: abs(m.start() - len(sentence) // 2))
             edits.append(_cut(scene, rule, start, best))
     return edits
 
 
-def _both_stand(sentence: str, match: re.Match[str]) -> bool:
+def _says(sentence: str, match: re.Match[str], pronoun: str) -> bool:
+    """The second half begins as the first does: cut, they would be two sentences with one start."""
+    return re.match(rf"{pronoun}\b", sentence[match.end() :], re.IGNORECASE) is not None
+
+
+def _both_stand(sentence: str, match: re.Match[str], side: int) -> bool:
     left, right = sentence[: match.start()], sentence[match.end() :]
-    if min(len(left.split()), len(right.split())) < 8 or not _HAS_VERB.search(left):
+    if min(len(left.split()), len(right.split())) < side or not _HAS_VERB.search(left):
         return False
     last = left.rsplit(",", 1)
     if match.group("joint") and len(last) == 2 and len(last[1].split()) < 5:
@@ -196,7 +290,7 @@ def _both_stand(sentence: str, match: re.Match[str]) -> bool:
 
 def _cut(scene: Scene, rule: Rule, start: int, match: re.Match[str]) -> Edit:
     at = start + match.end()
-    but = match.group("joint") == "but" or "but" in match.group()
+    but = match.group("joint") not in (None, "and") or "but" in match.group()
     following = scene.block[at]
     new = ". But " + following if but else ". " + following.upper()
     return Edit(start + match.start(), at + 1, new, rule.id)

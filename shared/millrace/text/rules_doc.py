@@ -31,8 +31,8 @@ def writing_rules() -> str:
         f"{len(rules())} rules in {len(families())} families look for {phrases:,} phrases and for what "
         f"no phrase says. A "
         "strength takes its own rules and those of the weaker ones: `light` leaves out what says nothing, `medium` is "
-        "an ordinary edit, `strong` also touches hedges, links and rhythm. A tone may leave a rule out. Every example "
-        "below is a test.",
+        "an ordinary edit, `strong` also touches links, long words, voice and rhythm. A tone may leave a rule out. "
+        "Every example below is a test.",
         "Code, links, addresses, quotations, citations, headings, tables, names, numbers and `{{RED:...}}` are never "
         "touched, a text in another language passes through, and an edit that the verifier would refuse is taken back.",
     ]

@@ -51,6 +51,19 @@ def passive(scene: Scene, rule: Rule) -> list[Edit]:
     return edits
 
 
+def passive_within(scene: Scene, rule: Rule) -> list[Edit]:
+    """The same in what follows the last "that": "he knew that it was made by us" -> "he knew that we made it"."""
+    edits = []
+    for start, end in scene.spans:
+        that = scene.masked.rfind(" that ", start, end)
+        match = _PASSIVE.fullmatch(scene.masked, that + 6, end) if that > 0 and end - that < 160 else None
+        active = _active(match) if match else ""
+        if match and active:
+            name = match["agent"][0].isupper() or active.startswith("I ")
+            edits.append(Edit(that + 6, end, active if name else active[0].lower() + active[1:], rule.id))
+    return edits
+
+
 def _acts(agent: str, verb: str) -> bool:
     """A person or a body of persons, by name or by a noun that can mean nothing else: not the fire, not the dozen."""
     words = agent.split()

@@ -93,6 +93,31 @@ def test_machine_prose_is_changed_and_more_so_with_strength() -> None:
         assert 0 < counts[0] <= counts[1] <= counts[2] + 2, counts
 
 
+def test_a_strong_edit_does_more_to_every_example() -> None:
+    assert [text for text in AI_TEXTS if rewrite(text, "strong").text == rewrite(text, "medium").text] == []
+
+
+STRONG = [
+    ("It saves time, and it also cuts costs.", "It saves time and cuts costs."),
+    ("We must go, and we take bread along.", "We must go, and we take bread along."),
+    ("The pump hit the car, and it broke.", "The pump hit the car, and it broke."),
+    ("Climate change is real. Climate change is here.", "Climate change is real. It's here."),
+    ("Anna is tall. Anna is kind.", "Anna is tall. Anna is kind."),
+    ("The baker was busy. The baker was tall.", "The baker was busy. The baker was tall."),
+    ("Some birds are big. Some birds are small.", "Some birds are big. Some birds are small."),
+    ("Big city parks are green. Big city parks are old.", "Big city parks are green. They're old."),
+    ("He said that the parcel was lost by the courier.", "He said that the courier lost the parcel."),
+    ("He said that the parcel was found by the road.", "He said that the parcel was found by the road."),
+    ("He left, which is a sin.", "He left, which is a sin."),
+    ("A flaw in the production of coal was found.", "A flaw in the production of coal was found."),
+]
+
+
+@pytest.mark.parametrize(("before", "after"), STRONG, ids=range(len(STRONG)))
+def test_what_a_strong_edit_does_and_leaves(before: str, after: str) -> None:
+    assert rewrite(before, "strong").text == after
+
+
 def test_a_change_names_its_rule_and_its_words() -> None:
     made = rewrite("We utilize rain water.", "light")
 
