@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import groupby
 from typing import Any
 
 import orjson
@@ -56,8 +57,11 @@ class Report:
 
     @classmethod
     def from_item(cls, item: dict[str, Any]) -> Report:
-        known = {name: item[name] for name in ("accepted", "duplicate", "rejected", "groups", "parts") if name in item}
-        return cls(item["id"], item["key"], item["version"], **known)
+        known = {name: item[name] for name in ("accepted", "duplicate", "rejected", "groups") if name in item}
+        owner = Tenant(item["pk"].partition("#")[0])
+        epochs = [epoch for epoch, count in item.get("parts", ()) for _ in range(count)]
+        parts = [_part(owner, item["id"], number, epoch) for number, epoch in enumerate(epochs)]
+        return cls(item["id"], item["key"], item["version"], **known, parts=parts)
 
     @property
     def crowded(self) -> bool:
@@ -82,9 +86,15 @@ class Report:
         self._kinds[kind]["count"] += 1
 
     def figures(self) -> dict[str, Any]:
-        """What the drop's item holds of it, from checkpoint to checkpoint."""
-        names = ("accepted", "duplicate", "rejected", "groups", "parts")
-        return {name: getattr(self, name) for name in names}
+        """What the drop's item holds of it, from checkpoint to checkpoint.
+
+        Of the parts how many each epoch wrote, in order: an item has no room for the keys of all.
+        """
+        epochs = groupby(_epoch(key) for key in self.parts)
+        parts = [[epoch, sum(1 for _ in found)] for epoch, found in epochs]
+        return {name: getattr(self, name) for name in ("accepted", "duplicate", "rejected", "groups")} | {
+            "parts": parts
+        }
 
     def shown(self) -> list[dict[str, Any]]:
         return self.reasons[:SHOWN]
@@ -113,8 +123,7 @@ class Reports:
     def save(self, tenant: Tenant, report: Report, epoch: int) -> None:
         """The refusals that wait become a part. Its name has the epoch: no overtaken worker writes over it."""
         if report.waiting:
-            name = f"{len(report.parts):05d}-{epoch}.jsonl"
-            key = tenant.prefix("reports", report.drop_id, name)
+            key = _part(tenant, report.drop_id, len(report.parts), epoch)
             lines = (orjson.dumps(run, option=orjson.OPT_APPEND_NEWLINE) for run in runs(report.waiting))
             self.store.put(key, b"".join(lines), "application/x-ndjson")
             report.parts.append(key)
@@ -139,6 +148,14 @@ class Reports:
                 if len(reasons) >= REPORTED:
                     return reasons
         return reasons
+
+
+def _part(tenant: Tenant, drop_id: str, number: int, epoch: int) -> str:
+    return tenant.prefix("reports", drop_id, f"{number:05d}-{epoch}.jsonl")
+
+
+def _epoch(key: str) -> int:
+    return int(key.removesuffix(".jsonl").rpartition("-")[2])
 
 
 def runs(refusals: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
