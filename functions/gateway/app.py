@@ -21,6 +21,7 @@ from functions.gateway.routers import (
     replays,
     rewrites,
     routing_state,
+    score,
     strategies,
     system,
     training_data,
@@ -49,6 +50,7 @@ for router in (
     training_jobs,
     available,  # before models, whose {id} would take its name
     classify,
+    score,
     models,
     replays,
     routing_state,

@@ -11,8 +11,11 @@ from millrace import aws
 from millrace.catalogue import Entry
 from millrace.errors import Unavailable
 from millrace.providers import Ask, own
+from millrace.text.scores import score
 
+from tests.millrace.test_scoring import ACME, scoring
 from training_containers.serve import schema
+from training_containers.serve.likelihood import Likelihood
 from training_containers.serve.pool import Done
 
 ENTRY = Entry("humanizer@1", "own", endpoint="millrace-local-acme-humanizer", instruction="Rewrite: ")
@@ -45,7 +48,7 @@ def test_the_container_understands_the_request_and_the_provider_the_reply(monkey
     runtime = _asking(monkeypatch, _reply(" We use 3 servers. "))
 
     completion = own.complete(ENTRY, Ask(TEXT), 5.0)
-    request = schema.parse(runtime.asked)
+    request = schema.parse(runtime.asked, schema.ChatRequest)
 
     assert (completion.text, completion.input_tokens, completion.output_tokens) == ("We use 3 servers.", 9, 4)
     assert request.timeout_s == 5.0 and request.limit and request.sampling.temperature == 0
@@ -70,3 +73,15 @@ def test_whatever_else_comes_back_is_no_answer(monkeypatch: pytest.MonkeyPatch, 
     _asking(monkeypatch, reply)
     with pytest.raises(Unavailable, match="humanizer@1"):
         own.complete(ENTRY, Ask(TEXT), 5.0)
+
+
+def test_the_container_judges_the_text_that_the_use_case_sends_and_its_figures_are_read() -> None:
+    """H10."""
+    made, runtime = scoring(schema.score("humanizer", Likelihood(12, -2.5, 0.5, 0.25), truncated=True))
+
+    found = made.score(ACME, "digits", TEXT)
+    request = schema.parse(runtime.asked[0]["Body"], schema.ScoreRequest)
+
+    assert schema.asks_score(runtime.asked[0]["Body"]) and (request.score, request.timeout_s) == (TEXT, 5.0)
+    assert found.scores == score(TEXT) | {"mean_logprob": -2.5, "surprise_burstiness": 0.5, "token_likeness": 0.25}
+    assert (found.tokens, found.truncated) == (12, True)

@@ -111,7 +111,8 @@ def test_each_route_names_the_problems_that_it_has(embedded: dict[str, str]) -> 
     assert "HTTPValidationError" not in described["components"]["schemas"]
 
 
-HAVE_NO_KEY = {"/api/models/{id}/classify": "it leaves nothing behind, and its answer is the same each time"}
+SAME = "it leaves nothing behind, and its answer is the same each time"
+HAVE_NO_KEY = {"/api/models/{id}/classify": SAME, "/api/models/{id}/score": SAME}
 """POSTs whose repeats are not told what the first was, and why."""
 
 

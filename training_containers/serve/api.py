@@ -11,7 +11,7 @@ import json
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,7 +25,8 @@ from training_containers.common.serving import body
 
 from . import schema
 from .engine import Engine
-from .pool import Broken, Done, Event, Full, Pool, Task, Text
+from .llama import Sampling
+from .pool import Broken, Done, Event, Full, Judged, Pool, Task, Text
 from .settings import Serving, Settings
 
 CLOSED = 499
@@ -52,7 +53,7 @@ class Call:
 
     id: str
     created: int
-    request: schema.ChatRequest
+    request: schema.ChatRequest | schema.ScoreRequest
     task: Task
     events: asyncio.Queue[Event]
     deadline: float
@@ -81,8 +82,9 @@ class Server:
             Route("/ping", self.ping),
             Route("/health", self.health),
             Route("/v1/models", self.models),
-            Route("/invocations", self.chat, methods=["POST"]),
+            Route("/invocations", self.either, methods=["POST"]),
             Route("/v1/chat/completions", self.chat, methods=["POST"]),
+            Route("/v1/score", self.score, methods=["POST"]),
         ]
         handlers: Any = {MillraceError: _refused}
         return Starlette(routes=routes, exception_handlers=handlers, lifespan=self._lifespan)
@@ -127,13 +129,30 @@ class Server:
         return JSONResponse({"object": "list", "data": [one]})
 
     async def chat(self, request: Request) -> Response:
+        return await self._answered(request, lambda raw: False)
+
+    async def score(self, request: Request) -> Response:
+        return await self._answered(request, lambda raw: True)
+
+    async def either(self, request: Request) -> Response:
+        """SageMaker has one route for all that a container does."""
+        return await self._answered(request, schema.asks_score)
+
+    async def _answered(self, request: Request, scores: Callable[[bytes], bool]) -> Response:
         try:
-            call = self._begin(schema.parse(await body(request, self.settings.max_body_bytes)))
+            raw = await body(request, self.settings.max_body_bytes)
+            judged = scores(raw)
+            call = (
+                self._judging(schema.parse(raw, schema.ScoreRequest))
+                if judged
+                else self._begin(schema.parse(raw, schema.ChatRequest))
+            )
         except ClientDisconnect:
             return Response(status_code=CLOSED)
         leaving = asyncio.create_task(_left(request, call.task))
+        reply = self._judged if judged else self._streamed if call.request.stream else self._whole
         try:
-            return await (self._streamed(call, leaving) if call.request.stream else self._whole(call, leaving))
+            return await reply(call, leaving)
         except MillraceError as error:
             _log(call, error.status)
             raise
@@ -148,6 +167,23 @@ class Server:
         room = self.engine.context - len(prompt)
         if room < 1:
             raise TooLong(f"The prompt has {len(prompt)} tokens; the context of {self.engine.context} leaves no room.")
+        stops = [*request.stops, *self.serving.stop]
+        return self._submitted(request, prompt, min(request.limit or room, room), request.sampling, stops)
+
+    def _judging(self, request: schema.ScoreRequest) -> Call:
+        tokens = self.engine.opened(request.score)
+        if len(tokens) < 2:
+            raise InvalidInput("The text has no token whose likelihood could be told; send a longer one.")
+        return self._submitted(request, tokens, 0, Sampling(), [])
+
+    def _submitted(
+        self,
+        request: schema.ChatRequest | schema.ScoreRequest,
+        prompt: list[int],
+        limit: int,
+        sampling: Sampling,
+        stops: list[str],
+    ) -> Call:
         events: asyncio.Queue[Event] = asyncio.Queue()
         loop = asyncio.get_running_loop()
 
@@ -155,8 +191,8 @@ class Server:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
                 loop.call_soon_threadsafe(events.put_nowait, event)
 
-        stops = [*request.stops, *self.serving.stop]
-        task = Task(prompt, min(request.limit or room, room), request.sampling, stops, emit)
+        judge = isinstance(request, schema.ScoreRequest)
+        task = Task(prompt[: self.engine.context] if judge else prompt, limit, sampling, stops, emit, judge)
         self.pool.submit(task)
         id = f"chatcmpl-{uuid.uuid4().hex}"
         timeout_s = min(self.settings.timeout_s, request.timeout_s or self.settings.timeout_s)
@@ -169,6 +205,16 @@ class Server:
         _log(call, 200, event)
         tokens = len(call.task.prompt)
         return JSONResponse(schema.completion(call.id, call.created, self.settings.name, text, tokens, event))
+
+    async def _judged(self, call: Call, leaving: asyncio.Task[None]) -> Response:
+        event = await _or_left(call, leaving)
+        if not isinstance(event, Judged):
+            _text(event)
+            raise Unavailable("The model ended before the text was judged.")
+        _log(call, 200)
+        found = event.likelihood
+        truncated = len(call.task.prompt) == self.engine.context
+        return JSONResponse(schema.score(self.settings.name, found, truncated))
 
     async def _streamed(self, call: Call, leaving: asyncio.Task[None]) -> Response:
         """The first event decides the status: after it a stream can only end, not fail with a code of its own."""
@@ -186,7 +232,7 @@ class Server:
             done = event
             last = schema.chunk(call.id, call.created, name, {}, done.finish_reason)
             yield schema.event(last | {"timings": schema.timings(done)})
-            if call.request.wants_usage:
+            if isinstance(call.request, schema.ChatRequest) and call.request.wants_usage:
                 yield schema.event(last | {"choices": [], "usage": schema.usage(tokens, done)})
             yield "data: [DONE]\n\n"
         except MillraceError as error:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from .likelihood import Likelihood
 from .llama import Aborted, Context, Model, Sampling, Utf8
 
 Messages = Sequence[dict[str, str]]
@@ -30,6 +31,10 @@ class Worker(Protocol):
         """One Piece a token until the model ends its turn; ends at once when `stopped` turns true."""
         ...
 
+    def likelihood(self, tokens: Sequence[int], stopped: Callable[[], bool]) -> Likelihood | None:
+        """How likely tokens are that fit the context, the first of them given; None when `stopped` turns true."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -39,6 +44,10 @@ class Engine(Protocol):
     context: int
 
     def prompt(self, messages: Messages) -> list[int]: ...
+
+    def opened(self, text: str) -> list[int]:
+        """Tokens of a plain text, after one that begins it."""
+        ...
 
     def worker(self) -> Worker: ...
 
@@ -54,6 +63,9 @@ class LlamaEngine:
 
     def prompt(self, messages: Messages) -> list[int]:
         return self._model.prompt(messages)
+
+    def opened(self, text: str) -> list[int]:
+        return self._model.opened(text)
 
     def worker(self) -> Worker:
         return LlamaWorker(self._model, Context(self._model, self.context, self._model.threads(self._threads)))
@@ -81,6 +93,15 @@ class LlamaWorker:
                 yield Piece(rest, tokens=0)
         except Aborted:
             return
+        finally:
+            self._context.reset()
+
+    def likelihood(self, tokens: Sequence[int], stopped: Callable[[], bool]) -> Likelihood | None:
+        self._context.stop = stopped
+        try:
+            return self._context.likelihood(tokens)
+        except Aborted:
+            return None
         finally:
             self._context.reset()
 

@@ -13,6 +13,7 @@ from typing import Final, Literal
 from millrace.errors import MillraceError
 
 from .engine import Engine, Worker
+from .likelihood import Likelihood
 from .llama import Sampling
 
 
@@ -53,18 +54,27 @@ class Broken:
     error: Exception
 
 
-Event = Text | Done | Broken
+@dataclass(frozen=True)
+class Judged:
+    """The only event of a task that was to say how likely a text is."""
+
+    likelihood: Likelihood
+
+
+Event = Text | Done | Broken | Judged
 
 
 @dataclass
 class Task:
-    """One answer to write. `emit` is called on a worker's thread."""
+    """One answer to write, or a text to judge. `emit` is called on a worker's thread."""
 
     prompt: Sequence[int]
     max_tokens: int
     sampling: Sampling
     stop: Sequence[str]
     emit: Callable[[Event], None]
+    judge: bool = False
+    """The prompt is a text whose likelihood is asked for; nothing is written."""
     cancelled: threading.Event = field(default_factory=threading.Event)
     queued_at: float = field(default_factory=time.monotonic)
 
@@ -145,6 +155,8 @@ class Pool:
         tokens, stops = 0, StopAt(task.stop)
         stopped = lambda: task.cancelled.is_set() or self._stopping.is_set()  # noqa: E731
         try:
+            if task.judge:
+                return self._judged(worker, task, stopped)
             for piece in worker.generate(task.prompt, task.max_tokens, task.sampling, stopped):
                 tokens += piece.tokens
                 if text := stops.add(piece.text):
@@ -163,6 +175,13 @@ class Pool:
         self._count(answered=1, completion_tokens=tokens, predicted_s=took_s)
         reason: Final = "length" if tokens >= task.max_tokens and not stops.found else "stop"
         return task.emit(Done(reason, tokens, (began - task.queued_at) * 1000, took_s * 1000))
+
+    def _judged(self, worker: Worker, task: Task, stopped: Callable[[], bool]) -> None:
+        found = worker.likelihood(task.prompt, stopped)
+        if found is None:
+            return self._count(cancelled=1)
+        self._count(answered=1)
+        return task.emit(Judged(found))
 
     def _count(self, **more: float) -> None:
         with self._lock:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from dataclasses import asdict
+from typing import Any, ClassVar, Literal, TypeVar
 
 from millrace.errors import InvalidInput
 from millrace.text.prompt import user_message
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from .likelihood import Likelihood
 from .llama import Sampling
 from .pool import Done
 
@@ -78,10 +80,28 @@ class ChatRequest(BaseModel):
         return self.stream_options is not None and self.stream_options.include_usage
 
 
-def parse(body: bytes) -> ChatRequest:
+class ScoreRequest(BaseModel):
+    """Ours: a text whose likelihood is asked for."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    score: str = Field(min_length=1)
+    timeout_s: float | None = Field(default=None, gt=0)
+    stream: ClassVar[bool] = False
+
+
+def asks_score(body: bytes) -> bool:
+    """Whether a body is a ScoreRequest: inside a JSON string no quotation mark stands bare."""
+    return b'"score"' in body and b'"messages"' not in body
+
+
+Asked = TypeVar("Asked", ChatRequest, ScoreRequest)
+
+
+def parse(body: bytes, asked: type[Asked]) -> Asked:
     """The request, or InvalidInput naming the field; never its content."""
     try:
-        return ChatRequest.model_validate_json(body)
+        return asked.model_validate_json(body)
     except ValidationError as error:
         first = error.errors(include_input=False, include_context=False)[0]
         where = ".".join(map(str, first["loc"])) or "body"
@@ -136,6 +156,11 @@ def completion(id: str, created: int, model: str, text: str, prompt_tokens: int,
 def chunk(id: str, created: int, model: str, delta: dict[str, str], finish_reason: str | None = None) -> dict[str, Any]:
     choice = {"index": 0, "delta": delta, "finish_reason": finish_reason, "logprobs": None}
     return {"id": id, "object": "chat.completion.chunk", "created": created, "model": model, "choices": [choice]}
+
+
+def score(model: str, found: Likelihood, truncated: bool) -> dict[str, Any]:
+    """`truncated`: the context is full, and the text may go on."""
+    return {"object": "text.likelihood", "model": model, "truncated": truncated, **asdict(found)}
 
 
 def event(data: dict[str, Any]) -> str:

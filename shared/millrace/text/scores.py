@@ -14,6 +14,12 @@ one at a time, 0 of 16 personal texts score over 0.5 (false positives; with 16 t
 machine-like ones under it. One hand wrote both kinds and the rules, so this is the best case. On 8 passages of formal
 prose from 1776 to 1920, never fitted, 0 score over 0.5. Brochures and reports by people score higher than letters do:
 expect more false positives there. It is an editor's gauge, not a detector; no decision about a person may rest on it.
+
+From token probabilities there are scores where a model of one's own is deployed, and only when it is asked,
+`POST /api/models/{id}/score`: mean_logprob (nats, at most 0; rare subjects lower it too), surprise_burstiness (0 .. ~3;
+noise under 100 tokens) and token_likeness (0 .. 1: the share of that model's own texts that would be less likely than
+this one, after Fast-DetectGPT, arXiv 2310.05130). The last knows that one model alone: a text by another may look like
+a person's, and one that the model was trained on does not. Nothing in it is fitted, and its error was not measured.
 """
 
 from __future__ import annotations

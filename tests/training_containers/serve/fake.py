@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 
 from training_containers.serve.engine import Messages, Piece, Worker
+from training_containers.serve.likelihood import Likelihood
 from training_containers.serve.llama import Sampling
 
 
@@ -25,6 +26,9 @@ class FakeEngine:
     def prompt(self, messages: Messages) -> list[int]:
         self.messages.append(messages)
         return [1 for message in messages for _ in message["content"].split()]
+
+    def opened(self, text: str) -> list[int]:
+        return [0, *(1 for _ in text.split())]
 
     def worker(self) -> Worker:
         return _FakeWorker(self)
@@ -54,6 +58,15 @@ class _FakeWorker:
                     return
         finally:
             self.engine.ended.release()
+
+    def likelihood(self, tokens: Sequence[int], stopped: Callable[[], bool]) -> Likelihood | None:
+        self.engine.begun.release()
+        while not self.engine.gate.wait(0.005):
+            if stopped():
+                return None
+        if self.engine.error:
+            raise self.engine.error
+        return Likelihood(len(tokens) - 1, -1.5, 0.5, 0.25)
 
     def close(self) -> None:
         self.engine.closed += 1

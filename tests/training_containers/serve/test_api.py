@@ -221,3 +221,35 @@ def test_shutting_down_frees_the_engine(start: Starter) -> None:
     server.close()
 
     assert engine.closed == 3  # two workers and the engine
+
+
+@pytest.mark.parametrize("path", ["invocations", "v1/score"])
+def test_a_text_is_judged_by_its_tokens(start: Starter, path: str) -> None:
+    """H10."""
+    running = start(FakeEngine())
+
+    reply = httpx.post(f"{running.url}/{path}", json={"score": "one two three"}, timeout=30)
+    long = httpx.post(f"{running.url}/{path}", json={"score": "word " * 200}, timeout=30).json()
+    empty = httpx.post(f"{running.url}/{path}", json={"score": ""}, timeout=30)
+
+    told = {"mean_logprob": -1.5, "surprise_burstiness": 0.5, "token_likeness": 0.25}
+    assert reply.json() == {"object": "text.likelihood", "model": "millrace", "truncated": False, "tokens": 3} | told
+    assert (long["tokens"], long["truncated"]) == (63, True)
+    assert empty.status_code == 422 and "score" in empty.json()["error"]["message"]
+
+
+def test_a_message_that_speaks_of_a_score_is_answered(start: Starter) -> None:
+    running = start(FakeEngine())
+
+    reply = running.post(messages=[{"role": "user", "content": 'Say "score" and {"score": 1}.'}], score=1)
+
+    assert reply.json()["choices"][0]["message"]["content"] == "Fine day."
+
+
+def test_who_waits_too_long_for_a_judgement_is_told(start: Starter) -> None:
+    engine = FakeEngine()
+    engine.gate.clear()
+
+    reply = httpx.post(f"{start(engine).url}/v1/score", json={"score": "one two", "timeout_s": 0.2}, timeout=30)
+
+    assert reply.status_code == 504

@@ -120,3 +120,30 @@ def test_a_letter_split_over_tokens_waits_for_its_last_byte() -> None:
 
     assert said == ["", "é", "", "", "", "🙂"]
     assert Utf8().add(raw[:1], last=True) == "�"
+
+
+def test_a_texts_likelihood_is_the_one_of_the_high_level_bindings_logits(model: Model, gguf: Path) -> None:
+    """H10."""
+    tokens = model.opened(" ".join(phi3.sentences(12)))[:150]
+    theirs = Llama(str(gguf), n_ctx=256, n_threads=1, verbose=False, logits_all=True)
+    theirs.eval(tokens)
+    rows = np.array(theirs.scores[: len(tokens) - 1], dtype=np.float64)
+    logs = rows - np.logaddexp.reduce(rows, axis=1, keepdims=True)
+    said = logs[np.arange(len(tokens) - 1), tokens[1:]]
+
+    found = Context(model, 256).likelihood(tokens)
+
+    assert found.tokens == 149 and found.mean_logprob == pytest.approx(said.mean(), abs=5e-3)
+    assert found.surprise_burstiness == pytest.approx(said.std() / -said.mean(), abs=5e-3)
+
+
+def test_what_a_model_writes_is_more_like_it_than_the_same_words_in_another_order(model: Model) -> None:
+    """H10: greedy output is likelier than what the model expects of itself, its shuffle is not."""
+    context, prompt = Context(model, 256), model.opened("The report is in.")
+    written = list(context.generate(prompt, 120, Sampling()))
+    shuffled = [int(token) for token in np.random.default_rng(0).permutation(written)]
+
+    own, other = (context.likelihood([*prompt, *tokens]) for tokens in (written, shuffled))
+
+    assert len(written) > 60 and own.token_likeness > 0.9 > other.token_likeness
+    assert own.mean_logprob > other.mean_logprob and other.token_likeness < own.token_likeness

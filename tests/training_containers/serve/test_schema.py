@@ -14,7 +14,9 @@ from training_containers.serve.pool import Done
 
 
 def parsed(**fields: Any) -> schema.ChatRequest:
-    return schema.parse(json.dumps({"messages": [{"role": "user", "content": "Hi"}]} | fields).encode())
+    return schema.parse(
+        json.dumps({"messages": [{"role": "user", "content": "Hi"}]} | fields).encode(), schema.ChatRequest
+    )
 
 
 def test_without_a_temperature_the_answer_is_greedy() -> None:
@@ -70,7 +72,7 @@ def test_what_cannot_be_done_is_refused_by_its_field(fields: dict[str, Any], sai
 @pytest.mark.parametrize("body", [b"", b"null", b"[]", b"{", b'{"messages": "\xff"}', b"[" * 5000])
 def test_a_body_that_is_no_request_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidInput):
-        schema.parse(body)
+        schema.parse(body, schema.ChatRequest)
 
 
 def test_a_refusal_never_repeats_the_text() -> None:

@@ -36,6 +36,19 @@ def test_the_openai_client_gets_the_answer_that_llama_cpp_gives(client: openai.O
     assert reply.to_dict()["timings"]["tokens_per_s"] > 0  # type: ignore[index]
 
 
+@pytest.mark.parametrize("path", ["invocations", "v1/score"])
+def test_a_text_is_judged_as_llama_cpp_judges_it(served: Served, gguf: Path, path: str) -> None:
+    """H10."""
+    model = Model(gguf)
+    expected = Context(model, 256).likelihood(model.opened(ASKED[0]["content"]))
+
+    told = httpx.post(f"{served.url}/{path}", json={"score": ASKED[0]["content"]}, timeout=30).json()
+
+    assert (told["model"], told["tokens"], told["truncated"]) == ("tiny@1", expected.tokens, False)
+    assert told["mean_logprob"] == pytest.approx(expected.mean_logprob, abs=1e-3)
+    assert told["token_likeness"] == pytest.approx(expected.token_likeness, abs=1e-3)
+
+
 def test_the_openai_client_streams_the_same_words(client: openai.OpenAI) -> None:
     whole = client.chat.completions.create(model="any", messages=ASKED, max_tokens=12)  # type: ignore[arg-type]
 
