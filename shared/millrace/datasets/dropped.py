@@ -79,7 +79,7 @@ class DroppedImages:
             alive()
             return ranges(offset, length)
 
-        return size >= 22 and read(0, 4) in _ZIP and of_images(read, size)
+        return size >= 22 and ranges(0, 4) in _ZIP and of_images(read, size)
 
 
 def _called(tenant: Tenant, key: str) -> tuple[str, str]:

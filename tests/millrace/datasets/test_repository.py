@@ -174,7 +174,7 @@ def test_a_dropped_archive_of_images_has_a_report_like_any_drop(yard: Yard) -> N
     yard.run(dataset)
 
     item = yard.datasets.table.get(yard.tenant.pk(Kind.DROP, drop.id), "body") or {}
-    assert calls >= 4, "the two ends, the directory and the copy"
+    assert calls == 3, "the end, the directory and the copy"
     assert (item["state"], item["accepted"], item["rejected"]) == ("collected", 2, 1)
     report = yard.intake.store.get_json(item["report"])
     assert item["report"] == f"tenants/acme/reports/{drop.id}.json"
