@@ -17,6 +17,7 @@ import ahocorasick_rs
 
 from millrace.text import names
 from millrace.text import quantities as q
+from millrace.text.places import Mark
 from millrace.text.words import STOP, SURROGATE, WORD, stem, unmarked
 
 MARKER = re.compile(r"\{\{RED:[^{}\n]{0,200}\}\}")
@@ -42,19 +43,18 @@ _HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+\S")
 NUMBERED = re.compile(r"^[ \t]*\d{1,3}[.)][ \t]+\S", re.MULTILINE)
 IMAGE = re.compile(r"!\[[^\]\n]{0,300}\]\(")
 
+_EXCESS = rf"(?:{q.MORE}|{q.LESS})(?= {q.A_NUMBER})"
 _NEUTRAL = re.compile(
-    r"\bnot (?:only|just|merely|simply|solely|to mention)\b|\b(?:including|such as),? but not limited(?= to\b)"
-    r"|\b\w{2,6}n['’]t (?:just|only|merely|simply)\b"
-    r"|\bno (?:doubt|matter|stranger(?= to\b)|wonder|secret|denying|question(?=,? (?:that|about)\b))"
-    r"(?<!ha[sd] no doubt)(?<!have no doubt)\b"
-    r"|\b(?:whether or|may or may|might or might) not\b|\bor not(?=\s?(?:[.,;:!?)—–]|\Z))"
-    r"|\bwithout (?:a )?(?:doubt|question)\b|\b(?:without|with no) further(?= (?:ado|delay)\b)|\blook no further\b"
-    r"|\bthat(?:['’]s| is) not all(?=\s?[.!:;—–])|\bnothing short(?= of\b)"
-    r"|\bgoes without saying\b|\bmake no mistake\b"
-    r"|\b(?:cannot|can['’]t) be (?:over|under)(?:stated|estimated|emphasi[sz]ed)\b"
-    r"|\b(?:cannot|can['’]t) be denied\b"
-    rf"|(?:{q.NOT}) (?:{q.MORE}|{q.LESS})(?= {q.A_NUMBER})"
-    r"|\bmore often than not\b|\blast but (?:certainly )?not least\b|\b(?:do not|don['’]t) hesitate(?= to\b)"
+    rf"n['’]t (?:(?:just|only|merely|simply)\b|{_EXCESS})"
+    rf"|\b(?:not (?:(?:only|just|merely|simply|solely|to mention)\b|{_EXCESS})"
+    rf"|no (?:(?:doubt(?<!ha[sd] no doubt)(?<!have no doubt)|matter|stranger(?= to\b)|wonder|secret|denying"
+    rf"|question(?=,? (?:that|about)\b))\b|{_EXCESS})|(?:never|cannot) {_EXCESS}"
+    r"|(?:including|such as),? but not limited(?= to\b)|(?:whether or|may or may|might or might) not\b"
+    r"|or not(?=\s?(?:[.,;:!?)—–]|\Z))|(?:without|with no) further(?= (?:ado|delay)\b)"
+    r"|without (?:a )?(?:doubt|question)\b|nothing short(?= of\b)|look no further\b"
+    r"|that(?:['’]s| is) not all(?=\s?[.!:;—–])|goes without saying\b|make no mistake\b"
+    r"|(?:cannot|can['’]t) be (?:(?:over|under)(?:stated|estimated|emphasi[sz]ed)|denied)\b"
+    r"|more often than not\b|last but (?:certainly )?not least\b|(?:do not|don['’]t) hesitate(?= to\b))"
 )
 """What negates nothing; it may go, as long as its last word does not stay behind alone: no doubt, doubt."""
 _FOCUS = frozenset("only just merely simply solely".split())
@@ -108,6 +108,7 @@ class Facts:
     neutral: list[str] = field(default_factory=list)
     soft_negations: int = 0
     structure: tuple[tuple[str, str], ...] = ()
+    places: list[Mark] = field(default_factory=list)
 
     def knows(self, name: str) -> bool:
         """Every part of the name stands somewhere, in any case."""
@@ -116,27 +117,29 @@ class Facts:
 
 def read(text: str) -> Facts:
     """All facts of one text."""
-    exact: dict[str, Counter[str]] = {}
-    exact["code"] = Counter()
+    exact: dict[str, Counter[str]] = {"code": Counter()}
+    places: list[Mark] = []
     rest = _unfenced(text, exact["code"]) if "```" in text or "~~~" in text else text
     for kind, needles, pattern in _TAKEN:
         if kind not in exact:
             exact[kind] = Counter()
         for needle in needles:
             if needle in rest:
-                rest = _take(kind, pattern, rest, exact[kind])
+                rest = _take(kind, pattern, rest, exact[kind], places)
                 break
     structure = _structure(rest)
     exact["quote"] = Counter(_canonical("quote", quoted) for quoted in _quotes(rest))
     numbers, days, negations, neutral, soft = _scan(rest, _lower(rest))
     unlisted = _unlisted(rest) if structure[2][1] != "0" else rest
-    found_dates, quantities = q.read(unlisted, numbers, days)
+    found_dates, quantities, counted = q.read(unlisted, numbers, days)
+    named, name_places = names.read(rest)
     return Facts(
         rest=rest,
         exact=exact,
         dates=found_dates,
         quantities=quantities,
-        names=names.read(rest),
+        names=named,
+        places=[*places, *counted, *name_places],
         words=_words(text),
         negations=negations,
         neutral=neutral,
@@ -205,17 +208,21 @@ def _unfenced(text: str, bag: Counter[str]) -> str:
     return "".join(out)
 
 
-def _take(kind: str, pattern: re.Pattern[str], text: str, bag: Counter[str]) -> str:
+def _take(kind: str, pattern: re.Pattern[str], text: str, bag: Counter[str], places: list[Mark]) -> str:
+    base = 0
+
     def note(match: re.Match[str]) -> str:
-        bag[_canonical(kind, match.group())] += 1
+        key = _canonical(kind, match.group())
+        bag[key] += 1
+        places.append(Mark(base + match.start(), base + match.end(), kind, key))
         return "`" + " " * (len(match.group()) - 2) + "`" if len(match.group()) > 1 else "`"
 
     if pattern not in _SIGNS:
         return pattern.sub(note, text)
     out: list[str] = []
     at = 0
-    for start, end in _lines_with(_SIGNS[pattern], text):
-        out += [text[at:start], pattern.sub(note, text[start:end])]
+    for base, end in _lines_with(_SIGNS[pattern], text):
+        out += [text[at:base], pattern.sub(note, text[base:end])]
         at = end
     return "".join(out) + text[at:]
 

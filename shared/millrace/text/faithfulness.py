@@ -2,9 +2,9 @@
 
 A kind is one of KINDS. A demand is exact where the source is exact (code, links, markers, citations, quotes) and
 canonical where a good editor may choose the form (numbers, dates, units, contractions). Known limits: a negation that
-moves between clauses of one content, or with one that is lost, is not seen, and of names, duties and repeated numbers
-only what `roles` says; a name at the start of a sentence is seen when it is a common one or stands elsewhere in the
-text.
+moves between clauses of one content, or with one that is lost, is not seen; of what changed places, of duties and of
+repeated numbers only what `places` and `roles` say; a name at the start of a sentence is seen when it is a common one
+or stands elsewhere in the text.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 
-from millrace.text import facts, roles
+from millrace.text import facts, places, roles
 from millrace.text.facts import Facts, clause
 from millrace.text.quantities import Quantity
 from millrace.text.words import STOP, WORD, stem
@@ -212,8 +212,9 @@ def _names(before: Facts, after: Facts) -> Iterator[Violation]:
 
 
 def _roles(source: str, rewrite: str, before: Facts, after: Facts) -> Iterator[Violation]:
-    if len(before.names) > 1:
-        yield from (Violation("name", *sides) for sides in roles.swapped(source, rewrite, before.names))
+    names = before.names.keys() | after.names.keys()
+    old, new = ([x for x in side.places if x.kind != "name" or x.key in names] for side in (before, after))
+    yield from (Violation(*found) for found in places.swapped(before.rest, old, after.rest, new))
     yield from (Violation("modal", *sides) for sides in roles.modals(source, rewrite))
     yield from (Violation("number", *s) for s in roles.unnumbered(_bound(before), _bound(after), after.words))
 

@@ -6,6 +6,7 @@ import functools
 import re
 
 from millrace.text import quantities as q
+from millrace.text.places import Mark
 from millrace.text.words import GIVEN_NAMES, STOP, unmarked
 
 _CAPITAL = re.compile(r"[^\W\d_a-zß-öø-ÿ](?<![\w'’].)\w*(?:['’&-]\w+)*")
@@ -28,9 +29,12 @@ _ABBREVIATED = re.compile(
 )
 
 
-def read(text: str) -> dict[str, str]:
-    """Hard names; what stands in a heading or at the start of a sentence is one only when it is a common name."""
+def read(text: str) -> tuple[dict[str, str], list[Mark]]:
+    """Hard names, and where these stand or may; what stands in a heading or at the start of a sentence is one only when
+    it is a common name.
+    """
     names: dict[str, str] = {}
+    places: list[Mark] = []
     titles = _titles(text)
     title = 0
     for start, word in _capitals(text):
@@ -41,7 +45,9 @@ def read(text: str) -> dict[str, str]:
         sure = _is_name(bare, titled)
         if sure or (sure is None and not titled and not _opens(text, start)):
             names.setdefault(bare.casefold(), bare)
-    return names
+        if sure is not False:
+            places.append(Mark(start, start + len(word), "name", bare.casefold()))
+    return names, places
 
 
 def _titles(text: str) -> list[tuple[int, int]]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 
+from millrace.text.places import Mark
 from millrace.text.words import STOP, unmarked
 
 ONES = {
@@ -254,9 +255,13 @@ class Quantity:
         return "?" in self.bound or _BOUND_HINT.search(self.near.replace(self.text, " ")) is not None
 
 
-def read(text: str, numbers: list[int], days: list[int]) -> tuple[dict[str, str], list[Quantity]]:
-    """Dates by canonical form and numbers in order. `numbers`, `days`: where NUMBER_WORDS and DAY_WORDS begin."""
+def read(text: str, numbers: list[int], days: list[int]) -> tuple[dict[str, str], list[Quantity], list[Mark]]:
+    """Dates by canonical form, numbers in order, the places of both.
+
+    `numbers`, `days`: where NUMBER_WORDS and DAY_WORDS begin.
+    """
     found_dates: dict[str, str] = {}
+    places: list[Mark] = []
     found: list[Quantity] = []
     spans: list[tuple[int, int]] = []
     pattern = _ASCII_DIGITS if unmarked(text).isascii() else _DIGITS
@@ -270,6 +275,7 @@ def read(text: str, numbers: list[int], days: list[int]) -> tuple[dict[str, str]
         key = _date_key(date) if date else None
         if date and key is not None:
             found_dates.setdefault(key, date.group())
+            places.append(Mark(start, date.end(), "date", key))
             at = date.end()
             continue
         number = _NUMBER.match(text, _prefixed(text, at, start)) if start in counted else None
@@ -279,7 +285,9 @@ def read(text: str, numbers: list[int], days: list[int]) -> tuple[dict[str, str]
             found.append(quantity)
             spans.append(number.span())
             at = number.end()
-    return found_dates, _spread_units(found, spans, text)
+    found = _spread_units(found, spans, text)
+    places += [Mark(*span, "number", f"{x.value} {x.unit}") for x, span in zip(found, spans, strict=True) if not x.soft]
+    return found_dates, found, places
 
 
 def _prefixed(text: str, at: int, start: int) -> int:

@@ -1,8 +1,7 @@
-"""Who does what, and how strongly it is asked for: changes that keep every word's kind and still turn the sense. Pure.
+"""How strongly something is asked for, and which of two equal numbers went. Pure.
 
-Each speaks only where both sides of a change are seen, since a good editor moves, drops and merges: two names that
-stand in each other's place, a "must" that went where a "should" came. Known limits: names that change places together
-with their verb's voice or its word, a duty that is dropped or softened in other words, are not seen.
+Each speaks only where both sides of a change are seen: a "must" that went where a "should" came. Known limit: a duty
+that is dropped or softened in other words is not seen.
 """
 
 from __future__ import annotations
@@ -10,11 +9,10 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Container, Iterator, Mapping
-from typing import NamedTuple
 
 import ahocorasick_rs
 
-from millrace.text.words import STOP, SURROGATE, WORD, stem
+from millrace.text.words import SURROGATE
 
 Bound = tuple[str, str]
 """What was there before, and after."""
@@ -37,94 +35,6 @@ _DUTIES = (
     ]
 )
 """What every match of STRONG and WEAK begins with."""
-_TITLES = frozenset("mr mrs ms dr prof sir".split())
-_END = re.compile(r"[.!?;:\n]")
-_REACH = 60
-
-
-class Place(NamedTuple):
-    """Where a name stands: the content words before and after it in its sentence, as stems, and whether "by" leads."""
-
-    before: str
-    after: str
-    led: bool
-
-
-def swapped(source: str, rewrite: str, names: Mapping[str, str]) -> Iterator[Bound]:
-    """Pairs of names of which each stands where the other stood. `names`: single words, casefolded -> as written."""
-    if _order(source, names) == _order(rewrite, names):
-        return  # names that changed places follow each other in another order
-    old, new = places(source, names), places(rewrite, names)
-    shared = [name for name in old if name in new and old[name] != new[name]]
-    for n, one in enumerate(shared):
-        for other in shared[n + 1 :]:
-            if _crossed(old[one], old[other], new[one], new[other]):
-                yield f"{one} and {other}", f"{other} and {one}"
-
-
-def _order(text: str, names: Mapping[str, str]) -> list[str]:
-    at = {name: text.find(name) for name in names.values()}
-    return sorted((name for name in at if at[name] >= 0), key=at.__getitem__)
-
-
-def _crossed(one: Place, other: Place, one_now: Place, other_now: Place) -> bool:
-    """A voice that changed moves both names rightly: "by" then stands before another name than it did."""
-    if one == other or one_now != other or other_now != one:
-        return False
-    return one.led == one_now.led and other.led == other_now.led and any((*one[:2], *other[:2]))
-
-
-def places(text: str, names: Container[str]) -> dict[str, Place]:
-    """Of every name that stands once; words that follow each other as names are one."""
-    found: dict[str, Place] = {}
-    often: set[str] = set()
-    words = [(m.start(), m.end(), m.group()) for m in WORD.finditer(text)]
-    at = 0
-    while at < len(words):
-        end = at
-        while end < len(words) and _named(words[end][2], names) and (end == at or _joined(text, words, end)):
-            end += 1
-        if end == at:
-            at += 1
-            continue
-        name = " ".join(_bare(words[i][2]) for i in range(at, end))
-        if name in found:
-            often.add(name)
-        found[name] = _place(text, words, at, end, names)
-        at = end
-    return {name: place for name, place in found.items() if name not in often}
-
-
-def _named(word: str, names: Container[str]) -> bool:
-    return word[:1].isupper() and _bare(word) in names
-
-
-def _bare(word: str) -> str:
-    return re.split("['’]", word.casefold())[0]
-
-
-def _joined(text: str, words: list[tuple[int, int, str]], end: int) -> bool:
-    return text[words[end - 1][1] : words[end][0]] == " "
-
-
-def _place(text: str, words: list[tuple[int, int, str]], at: int, end: int, names: Container[str]) -> Place:
-    before = _content(text, words, range(at - 1, -1, -1), words[at][0], names)
-    after = _content(text, words, range(end, len(words)), words[end - 1][1], names)
-    led = at > 0 and words[at - 1][2].lower() == "by"
-    return Place(before, after, led)
-
-
-def _content(text: str, words: list[tuple[int, int, str]], order: range, edge: int, names: Container[str]) -> str:
-    """The nearest content word of the same sentence that is no name, "" without one."""
-    for i in order:
-        start, end, word = words[i]
-        gap = text[end:edge] if end <= edge else text[edge:start]
-        if abs(start - edge) > _REACH or _END.search(gap):
-            return ""
-        low = word.lower()
-        if low not in STOP and low not in _TITLES and not _named(word, names):
-            return stem(word)
-    return ""
 
 
 def modals(source: str, rewrite: str) -> Iterator[Bound]:

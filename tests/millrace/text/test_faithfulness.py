@@ -153,7 +153,9 @@ def test_repetition_of_any_opener_takes_linear_time(unit: str) -> None:
     assert seconds(8_000) < 24 * max(min(seconds(1_000) for _ in range(2)), 0.005)
 
 
-@pytest.mark.parametrize("frame", ["5 {}, ", "Not {}. ", "It is not only {}. ", "5 {} or more, ", "[{}](x/{}) "])
+@pytest.mark.parametrize(
+    "frame", ["5 {}, ", "Not {}. ", "It is not only {}. ", "5 {} or more, ", "[{}](x/{}) ", "Anna {} 5 [1]. "]
+)
 def test_many_different_words_take_linear_time(frame: str) -> None:
     def seconds(count: int) -> float:
         words = ["q" + "".join(map(chr, (97 + n // 676, 97 + n // 26 % 26, 97 + n % 26))) for n in range(count)]

@@ -1,0 +1,161 @@
+"""What stands where: names, dates, numbers, citations, links and code that changed places. Pure, linear.
+
+Each speaks only where both sides of a change are seen, since a good editor moves, drops and merges. Known limits: two
+that change places together with their verb's voice or its word, within one sentence, are not seen.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from millrace.text.words import STOP, WORD, stem
+
+_TITLES = frozenset("mr mrs ms dr prof sir".split())
+_SENTENCE = re.compile(r"[.!?](?=[\s\"”’)\]*_]|\Z)|[;\n]")
+_REACH = 12
+"""Words on either side of a mark that are taken to be about it."""
+_MOVES = 4
+"""A word that more than so many marks lost or gained says nothing of any."""
+
+Binding = tuple["Thing", "Thing"]
+
+
+class Mark(NamedTuple):
+    """Something that stands at one place and is told from others of its kind by `key`."""
+
+    start: int
+    end: int
+    kind: str
+    key: str
+
+
+class Thing(NamedTuple):
+    """A mark, or the stem of a content word, which has no kind."""
+
+    kind: str
+    key: str
+
+
+class Place(NamedTuple):
+    """What stands before and after a mark in its sentence, and whether "by" leads."""
+
+    before: Thing | None
+    after: Thing | None
+    led: bool
+
+
+def swapped(text: str, marks: list[Mark], other: str, others: list[Mark]) -> Iterator[tuple[str, str, str]]:
+    """The kind of two marks of which each stands where the other stood, and both, before and after."""
+    one, two = _joined(text, marks), _joined(other, others)
+    known = {mark[2:] for mark in one} & {mark[2:] for mark in two}
+    if _order(one, known) == _order(two, known):
+        return  # what changed places follows each other in another order
+    old, new = list(_sentences(text, one)), list(_sentences(other, two))
+    found = {*_crossed(_places(old), _places(new)), *_exchanged(_bindings(old), _bindings(new))}
+    for a, b in sorted(found):
+        yield a.kind, f"{a.key} and {b.key}", f"{b.key} and {a.key}"
+
+
+def _joined(text: str, marks: list[Mark]) -> list[Mark]:
+    """Names that follow each other are one."""
+    found: list[Mark] = []
+    for mark in sorted(marks):
+        last = found[-1] if found else None
+        if last and last.kind == mark.kind == "name" and text[last.end : mark.start] == " ":
+            found[-1] = Mark(last.start, mark.end, "name", f"{last.key} {mark.key}")
+        elif not last or mark.start >= last.end:
+            found.append(mark)
+    return found
+
+
+def _order(marks: list[Mark], known: set[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Each of these where it stands first."""
+    return list(dict.fromkeys(mark[2:] for mark in marks if mark[2:] in known))
+
+
+def _sentences(text: str, marks: list[Mark]) -> Iterator[list[tuple[Thing, str]]]:
+    """The marks and content words of each sentence that holds a mark, each with the word right before it."""
+    ends = [match.end() for match in _SENTENCE.finditer(text)]
+    ends.append(len(text))
+    at = start = 0
+    for end in ends:
+        held = []
+        while at < len(marks) and marks[at].start < end:
+            held.append(marks[at])
+            at += 1
+        if held:
+            yield list(_things(text, start, max(end, held[-1].end), held))
+        start = end
+
+
+def _things(text: str, start: int, end: int, marks: list[Mark]) -> Iterator[tuple[Thing, str]]:
+    last = ""
+    for mark in [*marks, None]:
+        for word in WORD.finditer(text, start, mark.start if mark else end):
+            low = word.group().lower()
+            if low not in STOP and low not in _TITLES:
+                yield Thing("", stem(low)), last
+            last = low
+        if mark:
+            yield Thing(mark.kind, mark.key), last
+            start, last = mark.end, ""
+
+
+def _places(sentences: list[list[tuple[Thing, str]]]) -> dict[Thing, Place]:
+    """Of every mark that stands once."""
+    often = Counter(thing for sentence in sentences for thing, _ in sentence if thing.kind)
+    return {
+        thing: Place(
+            sentence[i - 1][0] if i else None,
+            sentence[i + 1][0] if i + 1 < len(sentence) else None,
+            last == "by",
+        )
+        for sentence in sentences
+        for i, (thing, last) in enumerate(sentence)
+        if often[thing] == 1
+    }
+
+
+def _crossed(old: dict[Thing, Place], new: dict[Thing, Place]) -> Iterator[Binding]:
+    """A voice that changed moves both rightly: "by" then stands before another than it did."""
+    moved = {(old[thing], new[thing]): thing for thing in old if thing in new and old[thing] != new[thing]}
+    for (was, now), thing in moved.items():
+        other = moved.get((now, was))
+        if other and thing < other and thing.kind == other.kind and was.led == now.led and any((*was[:2], *now[:2])):
+            yield thing, other
+
+
+def _bindings(sentences: list[list[tuple[Thing, str]]]) -> set[Binding]:
+    """Each mark with each thing near it in the same sentence."""
+    return {
+        (thing, other)
+        for sentence in sentences
+        for i, (thing, _) in enumerate(sentence)
+        if thing.kind
+        for other, _ in sentence[max(0, i - _REACH) : i + _REACH + 1]
+        if other != thing
+    }
+
+
+def _exchanged(old: set[Binding], new: set[Binding]) -> Iterator[Binding]:
+    """Two marks of which each lost something to the other: Anna in Berlin and Tom in Paris, Anna in Paris."""
+    lost, gained = _holders(old - new), _holders(new - old)
+    moves = {
+        (one, other)
+        for thing in lost.keys() & gained.keys()
+        if len(lost[thing]) <= _MOVES and len(gained[thing]) <= _MOVES
+        for one in lost[thing]
+        for other in gained[thing]
+        if one.kind == other.kind
+    }
+    yield from ((one, other) for one, other in moves if one < other and (other, one) in moves)
+
+
+def _holders(bindings: set[Binding]) -> dict[Thing, list[Thing]]:
+    held: dict[Thing, list[Thing]] = {}
+    for mark, thing in bindings:
+        held.setdefault(thing, []).append(mark)
+    return held
