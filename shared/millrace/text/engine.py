@@ -145,6 +145,7 @@ def candidates(low: str, kit: Kit) -> list[tuple[int, int, int]]:
 
 
 def phrase_edits(scene: Scene, kit: Kit, seed: int) -> list[Edit]:
+    """Leftmost longest first; a contraction gives way to what overlaps it: "it is in need of" needs, not "it's in"."""
     starts = dict(scene.spans)
     seen: dict[str, int] = {}
     edits: list[Edit] = []
@@ -155,8 +156,10 @@ def phrase_edits(scene: Scene, kit: Kit, seed: int) -> list[Edit]:
         for rule, new in kit.entries[n]:
             edit = _try(scene, rule, new, start, -minus_end, starts, seen, seed)
             if edit:
+                if edits and edits[-1].end > edit.start:
+                    edits.pop()
                 edits.append(edit)
-                at = edit.end
+                at = start + 1 if rule.family == "contractions" else edit.end
                 break
     return edits
 

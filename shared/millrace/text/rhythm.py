@@ -134,6 +134,8 @@ def _predicate(one: str, two: str, most: int) -> str:
     if not (3 <= len(a) <= most and 3 <= len(b) <= most) or a[0] != b[0] or a[0] not in _STARTS:
         return ""
     if a[1] == b[1] and a[1] in _AUX:
+        if a[1] in ("may", "might", "could") or a[:2] == ["you", "can"]:
+            return ""  # two things that may be are not one
         like = a[1] not in _BE_OR_HAVE or (_kind(a[2:]) and _kind(a[2:]) == _kind(b[2:]))
         return " ".join(b[2:]) if like else ""
     return "" if a[1] in _AUX or b[1] in _AUX else " ".join(b[1:])

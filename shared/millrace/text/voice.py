@@ -15,11 +15,18 @@ _DETERMINED = (
     r"(?:the|a|an|this|that|these|those|our|my|your|his|her|its|their|all|each|every|both|some|many|most|several)"
 )
 _DETERMINERS = frozenset("the a an our my your his her its their two three several many some".split())
+_LINKS = frozenset(
+    "as in on at for with to from who than when while and or but that which into over under near last "
+    "yesterday after before during today".split()
+)
+_NO_LINK = rf"(?!(?:{'|'.join(sorted(_LINKS))})\b)"
 _PASSIVE = re.compile(
     rf"(?P<subject>(?:{_DETERMINED})(?: [a-z][\w-]*){{1,3}}|it|they|he|she|we|I|this|these|those)"
     r" (?P<aux>was|were) (?:(?P<adverb>recently|first|originally|later|quickly|carefully) )?(?P<verb>\w{2,15}) by "
-    r"(?P<agent>(?:the|a|an|our|my|your|his|her|its|their|two|three|several|many|some) [a-z][\w-]*(?: [a-z][\w-]*){0,2}"
-    r"|[A-Z][\w.-]*(?: [A-Z][\w.-]*){0,3}|him|her|them|us|me|you|it)(?P<tail>(?: (?:in|on|at|last"
+    r"(?P<agent>(?:the|a|an|our|my|your|his|her|its|their|two|three|several|many|some) [a-z][\w-]*"
+    rf"(?: {_NO_LINK}[a-z][\w-]*){{0,2}}"
+    rf"|[A-Z][\w.-]*(?: {_NO_LINK}[A-Z][\w.-]*){{0,3}}"
+    r"|him|her|them|us|me|you|it)(?P<tail>(?: (?:in|on|at|last"
     r"|yesterday|after|before|during) [\w ,-]{1,40})?)(?P<end>[.!])$",
     re.IGNORECASE,
 )
@@ -31,6 +38,15 @@ _PLACES = frozenset(
 )
 _AT_A_PLACE = frozenset("found seen left parked kept held placed put shot met fed built buried killed hit".split())
 """What can be done "by Lake Erie" without the lake doing it."""
+
+
+_WHEN = re.compile(
+    r" (?:yesterday|last |before |after |during |(?:in|on|at) (?:(?:early|late|mid)[ -])?(?:\d|noon\b|night\b|dawn\b"
+    r"|the (?:morning|evening|afternoon|night|spring|summer|autumn|winter|end)\b"
+    rf"|(?:{'|'.join(sorted({*MONTHS, *WEEKDAYS}))})\b))",
+    re.IGNORECASE,
+)
+"""What may stay at the end when the actor moves to the front; "in a hat" may be his."""
 
 
 @functools.cache
@@ -72,19 +88,20 @@ def _acts(agent: str, verb: str) -> bool:
     if words[0][0].isupper() and words[0].lower() not in _DETERMINERS:
         when = {*MONTHS, *WEEKDAYS, *_PLACES}
         return verb not in _AT_A_PLACE and not any(word.lower() in when for word in words)
-    return words[-1] in _actors() or words[-1].removesuffix("s") in _actors()
+    plain = _LINKS.isdisjoint(words)
+    return plain and (words[-1] in _actors() or words[-1].removesuffix("s") in _actors())
 
 
 def _active(match: re.Match[str]) -> str:
     group = {key: value or "" for key, value in match.groupdict().items()}
-    if apart := _NAMED_IN.match(group["agent"]):  # Anna Berg in Paris: she signed it there
-        group["agent"], group["tail"] = apart.group(1), apart.group(2) + group["tail"]
     verb, agent, subject = group["verb"].lower(), group["agent"], group["subject"]
     past = inflect.PARTICIPLE_TO_PAST.get(verb) or (verb if verb in inflect.SAME_PAST or verb.endswith("ed") else "")
     words = subject.split()
     if not past or verb in ("born", "supposed", "located", "based") or not _acts(agent, verb):
         return ""
     if (agent[0].isupper() and agent.lower() in _TO_SUBJECT) or "and" in words[1:]:
+        return ""
+    if group["tail"] and not _WHEN.match(group["tail"]) and not _PLACE.match(group["tail"]):
         return ""
     if any(
         w.endswith(("ed", "ing")) or w in ("who", "that", "which", "of", "in", "to", "is", "are") for w in words[1:]
@@ -101,5 +118,4 @@ def _active(match: re.Match[str]) -> str:
     return f"{actor[0].upper()}{actor[1:]} {adverb}{past} {patient}{group['tail']}{group['end']}"
 
 
-_NAMED_IN = re.compile(r"([A-Z][\w.-]*(?: [A-Z][\w.-]*)*)( (?:in|at|on) .+)$")
 _PLACE = re.compile(rf" (?:in|at|from) (?!(?:{'|'.join(sorted({*MONTHS, *WEEKDAYS}))})\b)[A-Z][\w-]*(?: [A-Z][\w-]*)*$")

@@ -269,6 +269,12 @@ STAYS = [
     "Give her her book.",
     "Unmatched socks lay on the floor.",
     "Put it together with glue.",
+    "The door was opened by a tall man in a hat.",
+    "Tom was chosen by the team as captain.",
+    "The court's reasoning here is thin.",
+    "The test for it is thirty lines.",
+    "You can stay. You can go.",
+    "Does it serve as a door?",
 ]
 """What a rule of words alone would break: another meaning, another part of speech, an honest doubt."""
 
@@ -307,6 +313,7 @@ EDITOR = [
     ("She was born in Rome. She was a nurse.", "She was born in Rome. She was a nurse."),
     ("Three things matter — time, money, and luck.", "Three things matter: time, money, and luck."),
     ("Is it safe? Absolutely. We test it daily.", "Is it safe? Absolutely. We test it daily."),
+    ("It is in need of repair.", "It needs repair."),
     ("It is believed that the drug is safe.", "It's believed that the drug is safe."),
     ("It could be argued that tea is better.", "Arguably, tea is better."),
 ]  # fmt: skip
