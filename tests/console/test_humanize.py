@@ -34,6 +34,7 @@ def test_a_rewrite_is_shown_with_its_changes_scores_and_reasons(console: Watched
     assert told == pytest.approx([answer.scores[side]["readability"] for side in ("before", "after")], abs=0.01)
     expect(page.get_by_text("rules answered and its rewrite verified.")).to_be_visible()
     expect(page.get_by_text(answer.id)).to_be_visible()
+    expect(page.get_by_text(re.compile(r"^0\.\d+ of 1 \(\w+ 0\.\d+, \w+ 0\.\d+\)$"))).to_be_visible()
     expect(page.locator("#announcer")).to_have_text("The rewrite is ready. rules answered.")
     changed_only = "node => [...node.childNodes].filter(n => n.nodeName !== 'DEL').map(n => n.textContent).join('')"
     assert changed.evaluate(changed_only) == answer.target
