@@ -22,7 +22,7 @@ from . import aws
 from .artifacts import Store
 from .clock import fresh_id, now, stamp
 from .contract import JobState, ModelState, Tier
-from .errors import Conflict, Forbidden, MillraceError, NotFound, Throttled, Unavailable
+from .errors import Conflict, Forbidden, MillraceError, NotFound
 from .forecast import Forecast, spent_usd, within
 from .models import may_become as model_may_become
 from .table import Item, Table, Write
@@ -313,7 +313,7 @@ class Jobs:
         job = self._cancelled(tenant, job_id)
         try:
             self.settle(tenant, job)
-        except Unavailable:
+        except MillraceError:
             return job  # it is cancelled, and the sweeper finds what still runs
         return job
 
@@ -469,14 +469,18 @@ class Jobs:
         return bool((self.table.get(system_pk(Kind.ACTIVE_JOB), job_id) or {}).get("waiting"))
 
 
+_OVER = ("ExecutionDoesNotExist", "ResourceNotFound", "ValidationException")
+"""ValidationException is what SageMaker says of a training job that is over, and of one that never was."""
+
+
 def _ignoring_absence(call: Any, **arguments: Any) -> None:
     """Stopping what is not there, or is over, is a success."""
     try:
         with aws.mapped("Stopping"):
             call(**arguments)
-    except (Throttled, Unavailable):
-        raise
+    except NotFound:
+        return
     except MillraceError as error:
         cause = error.__cause__
-        if not isinstance(cause, ClientError):
+        if not isinstance(cause, ClientError) or aws.code_of(cause) not in _OVER:
             raise

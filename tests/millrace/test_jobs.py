@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from millrace.errors import Conflict, MillraceError, NotFound, Unavailable
 from millrace.jobs import LEGAL, MAX_ATTEMPTS, STAGES, Job, job_name, may_become, of_job_name
 from millrace.tenants import Tenant
 
-from tests.fakes import FAULTS, PREFIX, Crash, Fault, Plan, World, examples
+from tests.fakes import FAULTS, PREFIX, Crash, Fault, Plan, World, client_error, examples
 
 ACME = Tenant("acme", Tier.ENTERPRISE)
 OPEN = [state for state in JobState if not state.final]
@@ -356,3 +357,16 @@ def test_whatever_happens_a_job_ends_once_and_leaves_nothing(steps: list[str], f
     if job.state is JobState.CANCELLED:
         assert not world.sagemaker.running
     assert len(world.states.started) == len(set(world.states.started)) <= MAX_ATTEMPTS
+
+
+def test_work_that_may_not_be_stopped_is_not_said_to_be_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """J8: a refusal is told, and the sweeper comes back to it; what is over, or never was, is stopped."""
+    world, job = World(), _job()
+    for code, told in (("AccessDeniedException", True), ("ValidationException", False), ("ResourceNotFound", False)):
+
+        def refuse(*, code: str = code, **_: Any) -> None:
+            raise client_error(code)
+
+        monkeypatch.setattr(world.sagemaker, "stop_training_job", refuse)
+        with pytest.raises(MillraceError, match="AccessDenied") if told else nullcontext():
+            world.jobs.stop_containers(job)
