@@ -7,6 +7,7 @@ number.
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -65,7 +66,9 @@ _SOFT_NEGATIONS = frozenset(
     """fail fails failed failing lack lacks lacked lacking unable refuse refuses refused refusing hardly scarcely
     rarely seldom barely avoid avoids avoided avoiding absent absence missing except stop stops stopped prevent
     prevents prevented false unlikely unclear unknown unchanged unaffected unavailable unnecessary impossible
-    insufficient incorrect incomplete instead unaware""".split()
+    insufficient incorrect incomplete instead unaware unsafe invalid illegal inactive inaccurate inadequate
+    ineffective unsuccessful uncommon unusual unwilling uncertain untrue disagree disagrees disagreed unfit
+    undecided unpaid unused""".split()
 )
 _SIGNALS = sorted(_HARD_NEGATIONS | _SOFT_NEGATIONS | q.NUMBER_WORDS | q.DAY_WORDS)
 _CLAUSE_END = re.compile(r"[.!?;:](?!\w)|\n")
@@ -129,6 +132,8 @@ def read(text: str) -> Facts:
                 break
     structure = _structure(rest)
     exact["quote"] = Counter(_canonical("quote", quoted) for quoted in _quotes(rest))
+    if structure[5][1] == "yes":
+        exact["quote"].update(_blockquotes(rest))
     numbers, days, negations, neutral, soft = _scan(rest, _lower(rest))
     unlisted = _unlisted(rest) if structure[2][1] != "0" else rest
     found_dates, quantities, counted = q.read(unlisted, numbers, days)
@@ -164,6 +169,13 @@ def _quotes(text: str) -> Iterator[str]:
         if mark.start() >= at and (match := QUOTE.match(text, mark.start())):
             yield match.group()
             at = match.end()
+
+
+def _blockquotes(text: str) -> Iterator[str]:
+    """What is quoted line by line, each run of lines as one."""
+    for quoting, lines in itertools.groupby(text.split("\n"), key=lambda line: line.lstrip(" \t").startswith(">")):
+        if quoting:
+            yield " ".join(" ".join(line.lstrip(" \t>") for line in lines).split())
 
 
 def _words(text: str) -> frozenset[str]:

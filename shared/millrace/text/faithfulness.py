@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 
-from millrace.text import facts, places, roles
+from millrace.text import facts, opposites, places, roles
 from millrace.text.facts import Facts, clause
 from millrace.text.quantities import Quantity
 from millrace.text.words import STOP, WORD, stem
@@ -69,6 +69,7 @@ def _compare(source: str, rewrite: str, before: Facts, after: Facts) -> list[Vio
     found += _names(before, after)
     found += _roles(source, rewrite, before, after)
     found += _negations(source, rewrite, before, after)
+    found += _opposites(before, after)
     found += [
         Violation("structure", f"{name}: {old or 'none'}", f"{name}: {new or 'none'}")
         for (name, old), (_, new) in zip(before.structure, after.structure, strict=True)
@@ -231,6 +232,12 @@ def _negations(source: str, rewrite: str, before: Facts, after: Facts) -> Iterat
     elif not more:
         yield from _moved(before, after, lost, added)
     yield from _bared(source, rewrite, before, after)
+
+
+def _opposites(before: Facts, after: Facts) -> Iterator[Violation]:
+    heads = [{negation.head for negation in side.negations} for side in (before, after)]
+    for sides in opposites.turned(before.rest, after.rest, before.words, after.words, *heads):
+        yield Violation("negation", *sides)
 
 
 def _moved(before: Facts, after: Facts, lost: Iterable[str], added: Iterable[str]) -> Iterator[Violation]:

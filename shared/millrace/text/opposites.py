@@ -1,0 +1,102 @@
+"""Words that turn the sense of what stands beside them: rose and fell, all and some, before and after. Pure, linear.
+
+Spoken of only where one went, its opposite came, and the same word stands on the same side of both: "A is older than B"
+may become "B is younger than A".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Iterator, Set
+
+from millrace.text.words import STOP, WORD, stem
+
+_PAIRS = """
+increase decrease, increases decreases, increased decreased, increasing decreasing, rise fall, rises falls, rose
+fell, rising falling, higher lower, high low, highest lowest, maximum minimum, above below, more less, more fewer,
+larger smaller, longer shorter, older younger, faster slower, stronger weaker, better worse, best worst, hot cold,
+warmer colder, wet dry, possible impossible, legal illegal, valid invalid, active inactive, effective ineffective,
+complete incomplete, correct incorrect, accurate inaccurate, visible invisible, adequate inadequate, direct
+indirect, sufficient insufficient, dependent independent, regular irregular, relevant irrelevant, approve reject,
+approves rejects, approved rejected, accept reject, accepts rejects, accepted rejected, accept refuse, accepted
+refused, allow forbid, allowed forbidden, allowed prohibited, permitted prohibited, permitted forbidden, agree
+disagree, agrees disagrees, agreed disagreed, include exclude, includes excludes, included excluded, including
+excluding, enable disable, enables disables, enabled disabled, positive negative, win lose, won lost, succeeded
+failed, pass fail, passes fails, passed failed, success failure, opens closes, opened closed, open closed, true
+false, guilty innocent, north south, east west, northern southern, eastern western, import export, imports exports,
+imported exported, first last, oldest newest, earlier later, morning evening, male female, mother father, brother
+sister, son daughter, husband wife, credit debit, profit loss, profits losses, inside outside, indoor outdoor,
+internal external, public private, temporary permanent, optional mandatory, acute chronic, benign malignant,
+hypertension hypotension, hyperglycemia hypoglycemia, before after, all most, all some, all several, all few, all
+many, every most, every some, every few, each some, most some, most several, most few, most many, many few, always
+never, always sometimes, always often, always usually, often rarely, usually rarely
+"""
+_NO_PREFIX = frozenset("unless until under unique union unit units united unity universal".split())
+
+
+def _table() -> dict[str, frozenset[str]]:
+    found: dict[str, set[str]] = {}
+    for pair in _PAIRS.split(","):
+        one, other = pair.split()
+        found.setdefault(one, set()).add(other)
+        found.setdefault(other, set()).add(one)
+    return {word: frozenset(others) for word, others in found.items()}
+
+
+_OPPOSITES = _table()
+_SENTENCE = re.compile(r"[.!?;:](?!\w)|\n")
+_REACH = 60
+_LOOKED_AT = 4
+"""Places of one word that are compared; a word that stands more often seldom goes at once."""
+
+_PREFIXED = 16
+
+Words = Set[str]
+
+
+def turned(
+    source: str, rewrite: str, words: Words, now: Words, negated: Container[str], negated_now: Container[str]
+) -> Iterator[tuple[str, str]]:
+    """Words that went and the opposites that came for them. `negated`, `negated_now`: stems that stand negated."""
+    gone, come = words - now, now - words
+    for word in sorted(gone & _OPPOSITES.keys()):
+        for other in sorted(_OPPOSITES[word] & come):
+            if _alike(source, word, negated, rewrite, other, negated_now):
+                yield word, other
+    for one, other in sorted(_prefixed(gone, come))[:_PREFIXED]:
+        if _alike(source, one, negated, rewrite, other, negated_now):
+            yield one, other
+
+
+def _prefixed(gone: Words, come: Words) -> Iterator[tuple[str, str]]:
+    yield from ((word, f"un{word}") for word in gone if f"un{word}" in come and f"un{word}" not in _NO_PREFIX)
+    yield from ((word, word[2:]) for word in gone if word[:2] == "un" and word[2:] in come and word not in _NO_PREFIX)
+
+
+def _alike(
+    source: str, word: str, negated: Container[str], rewrite: str, other: str, negated_now: Container[str]
+) -> bool:
+    """The same stands before both or after both, or nothing does, and both are negated or neither."""
+    if (stem(word) in negated) != (stem(other) in negated_now):
+        return False
+    (before, after), (before_now, after_now) = _beside(source, word), _beside(rewrite, other)
+    alone = not (before or before_now or after or after_now)
+    return alone or bool(before & before_now or after & after_now)
+
+
+def _beside(text: str, word: str) -> tuple[set[str], set[str]]:
+    """Stems of the content words that stand next before and next after the word in its sentence."""
+    before: set[str] = set()
+    after: set[str] = set()
+    for n, found in enumerate(re.finditer(rf"\b{word}\b", text, re.IGNORECASE)):
+        if n == _LOOKED_AT:
+            break
+        left = _SENTENCE.split(text[max(0, found.start() - _REACH) : found.start()])[-1]
+        right = _SENTENCE.split(text[found.end() : found.end() + _REACH], maxsplit=1)[0]
+        before.update(_content(left)[-1:])
+        after.update(_content(right)[:1])
+    return before, after
+
+
+def _content(text: str) -> list[str]:
+    return [stem(word) for word in WORD.findall(text) if word.lower() not in STOP]
