@@ -70,6 +70,10 @@ class Corpus:
         """The point as the tenant's policy lets it be stored; it may have another id."""
         return point if self.policies is None else self.policies.of(tenant).kept(point)
 
+    def hidden(self, tenant: Tenant, text: str) -> str:
+        """What somebody said of a point, as the tenant's policy lets it be stored."""
+        return text if self.policies is None else self.policies.of(tenant).hidden(text)
+
     def add(self, tenant: Tenant, point: DataPoint) -> bool:
         """Whether this origin owns the pair: False where it stood there already from somewhere else."""
         item = self._item(tenant, point)

@@ -67,6 +67,11 @@ class DataPolicy:
             return hidden  # named by its decision
         return replace(hidden, id=example_id(hidden.origin, hidden.source, hidden.target, rejected, turns))
 
+    def hidden(self, text: str) -> str:
+        """A text that is kept beside a point, without what is masked in it."""
+        (masked,), _ = mask([text], self.mask) if self.mask else ([text], {})
+        return masked or ""
+
 
 def data_policy(table: Table, tenant: Tenant) -> DataPolicy:
     item = table.get(tenant.pk(Kind.POLICY), "data")

@@ -106,7 +106,7 @@ def _accept(corpus: Corpus, tenant: Tenant, answer: DataPoint) -> DataPoint:
 
 def _reject(corpus: Corpus, tenant: Tenant, answer: DataPoint, reason: str) -> DataPoint:
     point = corpus.kept(tenant, _example(answer, Origin.NEGATIVE, answer.target))
-    said = {"rejected_id": point.id, "rejected_for": reason or None}
+    said = {"rejected_id": point.id, "rejected_for": corpus.hidden(tenant, reason) or None}
     _learn(corpus, tenant, answer, point, said, {"rejected": 1})
     return point
 

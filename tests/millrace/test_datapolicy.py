@@ -8,7 +8,7 @@ from millrace.datapoints import DataPoint, Origin, Turn, content_id
 from millrace.datapolicy import TTL_S, DataPolicy, Policies, data_policy, set_data_policy
 from millrace.errors import InvalidInput
 from millrace.feedback import Feedback, give
-from millrace.tenants import Tenant
+from millrace.tenants import Kind, Tenant
 
 from tests.fakes import World
 
@@ -78,6 +78,18 @@ def test_an_answer_that_becomes_an_example_is_kept_by_the_policy_of_now_on_its_o
     assert (stored.source, stored.consent) == ("Dr [NAME_1] wrote to [EMAIL_1].", "contract")
     assert stored.masked == {"email": 1, "name": 1}
     assert stored.id == content_id(stored.source, stored.target, salt)
+
+
+def test_why_an_answer_was_rejected_is_masked_as_the_answer_is() -> None:
+    """C8."""
+    world, corpus = _world(DataPolicy(mask=("email", "name")))
+    corpus.capture(ACME, _point(Origin.ANSWER, id="dpanswer"))
+
+    give(corpus, ACME, Feedback("dpanswer", rejected=True, reason="Dr Okafor is okafor@example.org."))
+
+    assert "kafor" not in repr(world.dynamo.items)
+    state = world.table.get(ACME.pk(Kind.DATA_POINT, "dpanswer"), "state") or {}
+    assert state["rejected_for"] == "Dr [NAME_1] is [EMAIL_1]."
 
 
 def test_an_edit_stands_on_the_ground_of_its_answer_and_tells_what_was_masked_in_it() -> None:
