@@ -165,16 +165,13 @@ class Pipeline:
         self.store.put_json(tenant.prefix("jobs", job_id, str(attempt), f"gate-{subject}.json"), report)
         shown = {"passed": verdict.passed, "reasons": verdict.reasons, "metrics": manifest.metrics}
         following = "gguf" if verdict.passed and subject == "adapter" else "register"
-        final = {} if subject == "gguf" else {"hyperparameters": self._final(tenant, job)}
+        final = {}
+        if subject != "gguf":
+            trained = manifest if _JUDGED[subject] == "train" else self.manifest(tenant, job, "train")
+            final = {"hyperparameters": _final(job, trained.hyperparameters)}
         told = {"gates": {**job.gates, subject: shown}, "stage": following}
         self.jobs.note(tenant, job_id, attempt, told | final, final)
         return verdict
-
-    def _final(self, tenant: Tenant, job: Job) -> dict[str, Any]:
-        """The job's hyperparameters as they were settled where it was trained: by advice, memory and disk."""
-        known = find(job.strategy).hyperparameters
-        trained = self.manifest(tenant, job, "train").hyperparameters
-        return {**job.hyperparameters, **{name: value for name, value in trained.items() if name in known}}
 
     def register(self, tenant: Tenant, job_id: str, attempt: int) -> Model:
         """The version becomes ready: figures, artifacts with their hashes, lineage and where it holds."""
@@ -330,6 +327,12 @@ _OPEN = (JobState.PENDING, JobState.QUEUED, JobState.RUNNING)
 def _channel(name: str, uri: str) -> dict[str, Any]:
     source = {"S3DataType": "S3Prefix", "S3Uri": uri, "S3DataDistributionType": "FullyReplicated"}
     return {"ChannelName": name, "DataSource": {"S3DataSource": source}}
+
+
+def _final(job: Job, trained: Mapping[str, Any]) -> dict[str, Any]:
+    """The job's hyperparameters as they were settled where it was trained: by advice, memory and disk."""
+    known = find(job.strategy).hyperparameters
+    return {**job.hyperparameters, **{name: value for name, value in trained.items() if name in known}}
 
 
 def _sources(manifests: Mapping[str, Manifest]) -> dict[str, str]:
