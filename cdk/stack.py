@@ -205,7 +205,8 @@ class Millrace(Stack):
         secrets = [self.provider_keys.secret_arn, self.cursor_key.secret_arn]
         _may(self.ingestion.function, ["sqs:SendMessage"], [self.ingestion.watched.queue.queue_arn])
         bus = self.format_arn(service="events", resource="event-bus", resource_name="default")
-        _may(self.ingestion.function, ["events:PutEvents"], [bus])
+        for function in (self.ingestion.function, self.datasets.function, self.monitoring.monitor):
+            _may(function, ["events:PutEvents"], [bus])
         # Whether a base model that is asked for is there.
         _may(self.gateway.function, READ_OBJECTS, [base])
         for function in (self.gateway.function, stream):

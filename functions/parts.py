@@ -139,17 +139,19 @@ def ingest_queue(settings: Ingest) -> Queue:
     return Queue(aws.sqs(), settings.ingest_queue)
 
 
-def datasets(settings: Unpack) -> Datasets:
+def datasets(settings: Unpack, concluding: bool = False) -> Datasets:
+    """`concluding`: for who may bring an intake to its end, and then tells it."""
     uploads = Uploads(aws.s3(), aws.s3_signer(), settings.data_bucket)
-    return Datasets(table(settings), uploads, settings.unpack_machine, aws.stepfunctions())
+    events = Events(aws.events()) if concluding else None
+    return Datasets(table(settings), uploads, settings.unpack_machine, aws.stepfunctions(), events)
 
 
 def dropped_images(settings: Unpack) -> DroppedImages:
     return DroppedImages(table(settings), datasets(settings))
 
 
-def images(settings: Unpack) -> Images:
-    return Images(datasets(settings), store(settings))
+def images(settings: Unpack, concluding: bool = False) -> Images:
+    return Images(datasets(settings, concluding), store(settings))
 
 
 def files(settings: Storage) -> Files:

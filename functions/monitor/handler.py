@@ -25,7 +25,7 @@ models = Models()
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
-    jobs, datasets = parts.jobs(settings), parts.datasets(settings)
+    jobs, datasets = parts.jobs(settings), parts.datasets(settings, concluding=True)
     done: dict[str, int] = {}
     sweep_job = parts.sweep(settings)
     for item in jobs.active():

@@ -27,7 +27,7 @@ def handler(event: dict[str, Any], context: Any) -> Any:
     def left_s() -> float:
         return float(context.get_remaining_time_in_millis()) / 1000 - RESERVE_S
 
-    return STEPS[event["step"]](parts.images(settings), (tenant, id, attempt), event, left_s)
+    return STEPS[event["step"]](parts.images(settings, concluding=True), (tenant, id, attempt), event, left_s)
 
 
 def _arrived(detail: dict[str, Any]) -> None:

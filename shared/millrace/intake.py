@@ -203,9 +203,13 @@ class Intake:
         """After the conclusion: a worker that ends in between leaves it to the next delivery of the drop's event."""
         if self.events is None or "told" in item:
             return
-        data = {name: item[name] for name in ("id", "key", "state", "accepted", "duplicate", "rejected", "report")}
-        self.events.tell(tenant, EventType.DROP_COLLECTED, item["id"], item["key"], data)
+        self.events.tell(tenant, EventType.DROP_COLLECTED, item["id"], item["key"], collected(item))
         self.table.update(Write("update", item["pk"], "body", {"told": True}), op=fresh_id("told-"))
+
+
+def collected(item: Item) -> dict[str, Any]:
+    """What the event says of a drop that has ended."""
+    return {name: item.get(name, 0) for name in ("id", "key", "state", "accepted", "duplicate", "rejected", "report")}
 
 
 def received(tenant: Tenant, dropped: Dropped) -> Item:

@@ -1,4 +1,7 @@
-"""The report of a drop that became a dataset, where and as every drop has one. AWS: DynamoDB, S3."""
+"""The report of a drop that became a dataset, and its event, where and as every drop has them.
+
+AWS: DynamoDB, S3, EventBridge.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,11 @@ from typing import Any
 
 from ..artifacts import Store
 from ..clock import fresh_id, stamp
-from ..contract import DatasetState, DropState
+from ..contract import DatasetState, DropState, EventType
 from ..drops import Refusal
 from ..errors import Conflict
+from ..events import Events
+from ..intake import collected
 from ..reports import Report, Reports
 from ..table import Table, Write
 from ..tenants import Kind, Tenant
@@ -24,6 +29,7 @@ def report_drop(
     state: DatasetState,
     values: Mapping[str, Any],
     rejected: Iterable[Mapping[str, str]],
+    events: Events | None = None,
 ) -> None:
     """Written before the dataset's conclusion, so that no concluded one is without; a repeat writes the same.
 
@@ -47,3 +53,5 @@ def report_drop(
         table.update(Write("update", pk, "body", told, expect={"dataset_id": dataset.id}), op=fresh_id("images-"))
     except Conflict:
         return  # the drop's item has gone meanwhile
+    if events is not None:
+        events.tell(tenant, EventType.DROP_COLLECTED, report.drop_id, report.key, collected({**item, **told}))

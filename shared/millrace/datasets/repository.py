@@ -20,6 +20,7 @@ from ..artifacts import Store
 from ..clock import fresh_id, stamp
 from ..contract import DatasetState
 from ..errors import Conflict, MillraceError, NotFound, Unavailable
+from ..events import Events
 from ..table import Item, Table, Write
 from ..tenants import Kind, Tenant, system_pk
 from .dataset import OPEN, Dataset, archive_key, folder, may_become, named
@@ -63,6 +64,8 @@ class Datasets:
     machine: str
     """ARN of the state machine `unpack`."""
     stepfunctions: SFNClient
+    events: Events | None = None
+    """Of who concludes: a drop that became a dataset has ended with it."""
 
     # --- reading ------------------------------------------------------------------------------------------------------
     def get(self, tenant: Tenant, id: str) -> Dataset:
@@ -232,7 +235,7 @@ class Datasets:
         standing = self.find(tenant, id)
         if standing is not None and standing.drop_id and self._works(standing, attempt):
             store = Store(self.uploads.s3, self.uploads.bucket)
-            report_drop(self.table, store, tenant, standing, state, values, rejected)
+            report_drop(self.table, store, tenant, standing, state, values, rejected, self.events)
         update = Write(
             "update",
             tenant.pk(Kind.DATASET, id),

@@ -13,10 +13,11 @@ from millrace.datasets.dataset import Dataset
 from millrace.datasets.intake import Intake
 from millrace.datasets.repository import Datasets
 from millrace.datasets.uploads import Uploads
+from millrace.events import Events
 from millrace.table import Table
 from millrace.tenants import Tenant
 
-from tests.fakes import FakeStates
+from tests.fakes import FakeEvents, FakeStates
 
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:unpack"
 ACME = Tenant("acme")
@@ -29,6 +30,7 @@ class Yard:
     datasets: Datasets
     intake: Intake
     states: FakeStates
+    bus: FakeEvents
     tenant: Tenant = ACME
 
     def draft(self, name: str = "animals", domain: str = "zoo") -> Dataset:
@@ -57,7 +59,8 @@ class Yard:
 
 @pytest.fixture
 def yard(embedded: dict[str, str]) -> Yard:
-    bucket, states = embedded["MILLRACE_DATA_BUCKET"], FakeStates()
+    bucket, states, bus = embedded["MILLRACE_DATA_BUCKET"], FakeStates(), FakeEvents()
     uploads = Uploads(aws.s3(), aws.s3_signer(), bucket)
-    datasets = Datasets(Table(aws.dynamodb(), embedded["MILLRACE_TABLE"]), uploads, MACHINE, states)  # type: ignore[arg-type]
-    return Yard(datasets, Intake(datasets, Store(aws.s3(), bucket)), states)
+    table = Table(aws.dynamodb(), embedded["MILLRACE_TABLE"])
+    datasets = Datasets(table, uploads, MACHINE, states, Events(bus))  # type: ignore[arg-type]
+    return Yard(datasets, Intake(datasets, Store(aws.s3(), bucket)), states, bus)

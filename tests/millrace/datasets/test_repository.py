@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from itertools import product
 
+import orjson
 import pytest
 from millrace.clock import stamp
 from millrace.contract import DatasetState
@@ -181,6 +182,18 @@ def test_a_dropped_archive_of_images_has_a_report_like_any_drop(yard: Yard) -> N
     assert (report["drop_id"], report["accepted"], report["rejected"]) == (drop.id, 2, 1)
     (reason,) = report["reasons"]
     assert reason["file"] == "b/2.png" and "no image" in reason["reason"]
+    (event,) = yard.bus.told
+    told = orjson.loads(event["Detail"])
+    assert (event["DetailType"], told["id"]) == ("millrace.drop.collected", drop.id)
+    assert told["data"] == {
+        "id": drop.id,
+        "key": drop.key,
+        "state": "collected",
+        "accepted": 2,
+        "duplicate": 0,
+        "rejected": 1,
+        "report": item["report"],
+    }
 
 
 def test_a_dropped_archive_that_ends_in_an_error_is_a_refused_drop_with_the_reason(yard: Yard) -> None:
