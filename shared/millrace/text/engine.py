@@ -257,6 +257,8 @@ def _context(rule: Rule, low: str, start: int, end: int, phrase: str, opens: boo
         if phrase in rule.guarded and not opens and word not in VERBAL_BEFORE and not word.endswith("ly"):
             return False
     if rule.not_before or rule.before:
+        if low.startswith(",", end) and (rule.before or "," in rule.not_before):
+            return False
         after = _FIRST_WORD.match(low, end)
         following = after.group(1) if after else "."
         if following in rule.not_before or (rule.before and following not in rule.before):

@@ -275,6 +275,9 @@ STAYS = [
     "The test for it is thirty lines.",
     "You can stay. You can go.",
     "Does it serve as a door?",
+    "They met a very, very old friend.",
+    "A host of problems arises.",
+    "The effect was robust.",
 ]
 """What a rule of words alone would break: another meaning, another part of speech, an honest doubt."""
 
@@ -313,6 +316,11 @@ EDITOR = [
     ("She was born in Rome. She was a nurse.", "She was born in Rome. She was a nurse."),
     ("Three things matter — time, money, and luck.", "Three things matter: time, money, and luck."),
     ("Is it safe? Absolutely. We test it daily.", "Is it safe? Absolutely. We test it daily."),
+    ("He is, I think, ill.", "He is, I think, ill."),
+    ("What is it?", "What is it?"),
+    ("Here I am at last.", "Here I am at last."),
+    ("The man I am today is old.", "The man I am today is old."),
+    ("A great number of the men left.", "A great number of the men left."),
     ("It is in need of repair.", "It needs repair."),
     ("It is believed that the drug is safe.", "It's believed that the drug is safe."),
     ("It could be argued that tea is better.", "Arguably, tea is better."),
