@@ -260,6 +260,8 @@ def test_a_training_policy_is_changed_by_who_has_read_it(api: Api) -> None:
     assert (set_.status, set_.body["version"]) == (200, 1)
     assert api("PUT", "/api/policies/training", first | {"threshold": 7}).status == 409
     assert api("PUT", "/api/policies/training", set_.body | {"schedule": "now and then"}).status == 422
+    misspelt = api("PUT", "/api/policies/training", set_.body | {"max_a_month": 1})
+    assert misspelt.status == 422 and "max_a_month" in str(misspelt.body)
     assert api("GET", "/api/policies/training").body == set_.body
 
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from millrace.datapoints import check_unicode
 from millrace.datapolicy import MAX_CONSENT, DataPolicy, data_policy, set_data_policy
 from millrace.policies import MOST_PER_MONTH, TrainingPolicy
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from functions import parts
 from functions.gateway.caller import Caller, Operator
@@ -21,6 +21,8 @@ Kind = Literal["email", "iban", "card", "person_number", "ip", "birth_date", "ad
 
 class Training(BaseModel):
     """PUT replaces it whole; `version` is the one that was read, so that nobody's change is lost."""
+
+    model_config = ConfigDict(extra="forbid")  # a limit that was misspelt must not be none
 
     threshold: int = Field(ge=0, le=10_000_000)
     """New usable pairs since the last training that start the next; 0 never does."""
@@ -36,6 +38,8 @@ class Training(BaseModel):
 
 
 class Data(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
     capture: bool = True
     """Whether answers are kept as data points."""
     mask: list[Kind] = Field(default_factory=list, max_length=20)
