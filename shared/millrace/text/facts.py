@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import ahocorasick_rs
 
-from millrace.text import names
+from millrace.text import bounds, names
 from millrace.text import quantities as q
 from millrace.text.places import Mark
 from millrace.text.words import STOP, SURROGATE, WORD, stem, unmarked
@@ -44,10 +44,11 @@ _HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+\S")
 NUMBERED = re.compile(r"^[ \t]*\d{1,3}[.)][ \t]+\S", re.MULTILINE)
 IMAGE = re.compile(r"!\[[^\]\n]{0,300}\]\(")
 
-_EXCESS = rf"(?:{q.MORE}|{q.LESS})(?= {q.A_NUMBER})"
+_EXCESS = rf"(?:{bounds.MORE}|{bounds.LESS})(?= {q.A_NUMBER})"
+_NO_MATTER = r"matter(?= (?:whether|if|what|how|who|when|where|which)\b)"
 _NEUTRAL = re.compile(
-    rf"n['’]t (?:(?:just|only|merely|simply)\b|{_EXCESS})"
-    rf"|\b(?:not (?:(?:only|just|merely|simply|solely|to mention)\b|{_EXCESS})"
+    rf"n['’]t (?:(?:just|only|merely|simply)\b|{_NO_MATTER}|{_EXCESS})"
+    rf"|\b(?:not (?:(?:only|just|merely|simply|solely|to mention)\b|{_NO_MATTER}|{_EXCESS})"
     rf"|no (?:(?:doubt(?<!ha[sd] no doubt)(?<!have no doubt)|matter|stranger(?= to\b)|wonder|secret|denying"
     rf"|question(?=,? (?:that|about)\b))\b|{_EXCESS})|(?:never|cannot) {_EXCESS}"
     r"|(?:including|such as),? but not limited(?= to\b)|(?:whether or|may or may|might or might) not\b"
@@ -71,6 +72,7 @@ _SOFT_NEGATIONS = frozenset(
     undecided unpaid unused""".split()
 )
 _SIGNALS = sorted(_HARD_NEGATIONS | _SOFT_NEGATIONS | q.NUMBER_WORDS | q.DAY_WORDS)
+_WITH_NEITHER = 60
 _CLAUSE_END = re.compile(r"[.!?;:](?!\w)|\n")
 _BREAK = re.compile(
     r"[.!?;:](?!\w)|\n|\b(?:but|and|while|whereas|although|though|yet|because|unless|however)\b", re.IGNORECASE
@@ -325,7 +327,7 @@ def _scan(text: str, low: str) -> tuple[list[int], list[int], list[Negation], li
             numbers.append(start)
         elif word in q.DAY_WORDS:
             days.append(start)
-        elif word in _SOFT_NEGATIONS:
+        elif word in _SOFT_NEGATIONS or (word == "nor" and "neither" in low[max(0, start - _WITH_NEITHER) : start]):
             soft += 1
         elif start >= at:
             phrase = _neutral(low, start, end)

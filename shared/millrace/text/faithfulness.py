@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from millrace.text import facts, opposites, places, roles
 from millrace.text.facts import Facts, clause
 from millrace.text.quantities import Quantity
+from millrace.text.units import UNITS
 from millrace.text.words import STOP, WORD, stem
 
 KINDS = (
@@ -127,7 +128,7 @@ def _missing(one: Facts, other: Facts, lost: bool) -> Iterator[Violation]:
     seen: set[tuple[str, str]] = set()
     for quantity in one.quantities:
         key = (quantity.value, quantity.unit)
-        if quantity.soft or key in known or key in seen:
+        if quantity.soft or key in known or key in seen or _one_of_them(quantity, other):
             continue
         seen.add(key)
         near = values.get(quantity.value)
@@ -136,6 +137,13 @@ def _missing(one: Facts, other: Facts, lost: bool) -> Iterator[Violation]:
         kind = "number" if near is None else "unit"
         sides = (quantity.text.strip(), (near or "").strip())
         yield Violation(kind, *(sides if lost else sides[::-1]))
+
+
+def _one_of_them(quantity: Quantity, other: Facts) -> bool:
+    """One hour is an hour, and the same as per hour."""
+    if not quantity.text.lower().startswith("one ") or not quantity.unit:
+        return False
+    return any(UNITS.get(word) == quantity.unit for word in other.words)
 
 
 def _swapped(old: dict[str, set[str]], new: dict[str, set[str]]) -> Iterator[Violation]:

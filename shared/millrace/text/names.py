@@ -7,6 +7,7 @@ import re
 
 from millrace.text import quantities as q
 from millrace.text.places import Mark
+from millrace.text.units import UNITS
 from millrace.text.words import GIVEN_NAMES, STOP, unmarked
 
 _CAPITAL = re.compile(r"[^\W\d_a-zß-öø-ÿ](?<![\w'’].)\w*(?:['’&-]\w+)*")
@@ -116,7 +117,7 @@ def _is_name(bare: str, titled: bool) -> bool | None:
     if len(bare) < 2 or lower in STOP or lower in _NO_NAMES or re.split("['’]", lower)[0] in STOP:
         return False
     if any(map(str.isupper, bare[1:])):
-        return not (titled and bare.isupper() and len(bare) > 5) and not (bare.isupper() and lower in q.UNITS)
+        return not (titled and bare.isupper() and len(bare) > 5) and not (bare.isupper() and lower in UNITS)
     if not bare[0].isupper():
         return False
     return True if any(map(str.isdigit, bare)) or lower in GIVEN_NAMES else None

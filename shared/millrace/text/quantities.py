@@ -1,9 +1,8 @@
-"""Numbers, dates, times and units of a text in one canonical form. Pure, linear.
+"""Numbers, dates and times of a text in one canonical form. Pure, linear.
 
 `1,000`, `1000`, `1 thousand` and `one thousand` are one quantity; `$5`, `5 dollars` and `USD 5` are one; `5 March
-2024`,
-`March 5th, 2024` and `2024-03-05` are one date. What may be a number and may be a phrase ("one of", "first") is soft:
-it satisfies a demand and makes none.
+2024`, `March 5th, 2024` and `2024-03-05` are one date. What may be a number and may be a phrase ("one of", "first",
+"once you go") is soft: it satisfies a demand and makes none.
 """
 
 from __future__ import annotations
@@ -15,7 +14,9 @@ from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 
+from millrace.text import bounds
 from millrace.text.places import Mark
+from millrace.text.units import SPEEDS, UNITS, per
 from millrace.text.words import STOP, unmarked
 
 ONES = {
@@ -48,48 +49,6 @@ TIMES = {
 SOFT |= {word: Decimal(value) for word, value in TIMES.items()}
 ORDINAL = {"first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"}
 
-_UNIT_WORDS = {
-    "%": "% percent pct per-cent", "$": "$ dollar dollars usd us$", "€": "€ euro euros eur",
-    "£": "£ pound pounds gbp quid", "¥": "¥ yen jpy", "₹": "₹ rupee rupees inr", "cent": "cent cents",
-    "km": "km kilometer kilometers kilometre kilometres", "m": "m meter meters metre metres",
-    "cm": "cm centimeter centimeters centimetre centimetres", "mm": "mm millimeter millimeters millimetre millimetres",
-    "mi": "mi mile miles", "ft": "ft foot feet", "in": "inch inches", "yd": "yd yard yards",
-    "kg": "kg kilogram kilograms kilo kilos kilogramme kilogrammes", "g": "g gram grams gramme grammes",
-    "mg": "mg milligram milligrams", "mcg": "mcg µg μg microgram micrograms", "lb": "lb lbs", "oz": "oz ounce ounces",
-    "t": "ton tons tonne tonnes", "l": "l liter liters litre litres", "ml": "ml milliliter milliliters millilitre "
-    "millilitres", "s": "s sec secs second seconds", "ms": "ms millisecond milliseconds",
-    "min": "min mins minute minutes", "h": "h hr hrs hour hours", "day": "day days", "week": "week weeks wk wks",
-    "month": "month months", "year": "year years yr yrs", "decade": "decade decades", "century": "century centuries",
-    "kb": "kb kilobyte kilobytes", "mb": "mb megabyte megabytes", "gb": "gb gigabyte gigabytes",
-    "tb": "tb terabyte terabytes", "hz": "hz hertz", "khz": "khz", "mhz": "mhz", "ghz": "ghz", "w": "w watt watts",
-    "kw": "kw kilowatt kilowatts", "mw": "mw megawatt megawatts", "kwh": "kwh", "v": "v volt volts", "°c": "°c celsius",
-    "°f": "°f fahrenheit", "°": "° degree degrees", "mph": "mph", "kph": "kph km/h kmh", "mmhg": "mmhg", "bpm": "bpm",
-    "kcal": "kcal calorie calories", "px": "px pixel pixels", "x": "x times fold occasions", "bp": "bps bp",
-    "acre": "acre acres", "ha": "ha hectare hectares", "mol": "mol mole moles", "mmol": "mmol millimole millimoles",
-    "µmol": "µmol μmol umol micromole micromoles", "nmol": "nmol", "iu": "iu", "ng": "ng nanogram nanograms",
-    "pg": "pg picogram picograms", "dl": "dl deciliter deciliters decilitre decilitres",
-    "µl": "µl μl microliter microliters microlitre microlitres", "nm": "nm nanometer nanometers nanometre nanometres",
-    "µm": "µm μm micrometer micrometers micrometre micrometres micron microns", "gal": "gal gallon gallons",
-    "pint": "pint pints", "quart": "quart quarts", "cup": "cup cups", "tbsp": "tbsp tablespoon tablespoons",
-    "tsp": "tsp teaspoon teaspoons", "knot": "knot knots", "kpa": "kpa kilopascal kilopascals", "psi": "psi",
-    "kj": "kj kilojoule kilojoules", "mah": "mah", "amp": "amp amps ampere amperes", "kv": "kv kilovolt kilovolts",
-    "mv": "mv millivolt millivolts", "gw": "gw gigawatt gigawatts", "mwh": "mwh", "gwh": "gwh", "ppm": "ppm",
-    "ppb": "ppb", "rpm": "rpm", "mbps": "mbps", "gbps": "gbps", "kbps": "kbps", "bit": "bit bits",
-    "byte": "byte bytes", "pb": "petabyte petabytes", "µs": "µs μs microsecond microseconds",
-    "ns": "ns nanosecond nanoseconds", "fortnight": "fortnight fortnights", "franc": "franc francs chf",
-    "rouble": "rouble roubles ruble rubles", "peso": "peso pesos", "yuan": "yuan cny rmb", "zloty": "zloty zlotys pln",
-    "krona": "krona kronor krone kroner", "lira": "lira", "baht": "baht", "shekel": "shekel shekels",
-}  # fmt: skip
-_LENGTHS = "km m cm mm mi ft in yd".split()
-UNITS = {word: unit for unit, words in _UNIT_WORDS.items() for word in words.split()}
-UNITS |= {"per cent": "%", "percentage point": "pp", "percentage points": "pp", "megawatt": "mw", "megawatts": "mw"}
-UNITS |= {
-    form: f"{unit}{power}"
-    for unit in _LENGTHS
-    for word in _UNIT_WORDS[unit].split()
-    for power, forms in (("²", ("square {}", "sq {}", "sq. {}", "{}²")), ("³", ("cubic {}", "cu {}", "{}³")))
-    for form in (form.format(word) for form in forms)
-}
 MONTHS = {
     name: number
     for number, names in enumerate(
@@ -161,18 +120,6 @@ _NOUN = re.compile(r"[ -]([A-Za-z]{3,})")
 _ABOUT = re.compile(
     r" (?:of|in|on|for|from|at|to) (?:(?:the|a|an|our|your|its|their|his|her|early|late) )?([A-Za-z]{3,}|\d{4}\b)"
 )
-_PERIODS = {
-    "annum": "year", "capita": "person", "head": "person", "people": "person", "persons": "person", "hourly": "h",
-    "daily": "day", "nightly": "night", "weekly": "week", "monthly": "month", "quarterly": "quarter", "yearly": "year",
-    "annually": "year",
-}  # fmt: skip
-_PER = re.compile(
-    r"(?:/| per (?:each )?)([A-Za-zµμ]{1,15})\b"
-    r"|(?: an?| every| each) (minute|hour|day|night|week|fortnight|month|quarter|year)\b(?! (?:ago|later|earlier)\b)"
-    r"| (hourly|daily|nightly|weekly|monthly|quarterly|yearly|annually)\b",
-    re.IGNORECASE,
-)
-_SPEEDS = {("mi", "h"): "mph", ("km", "h"): "kph"}
 _SHARE = re.compile(
     r"(?:(?P<n>one|two|three|four|five|seven|nine)[ -])?(?P<d>half|thirds?|quarters?|fifths?|sixths?|eighths?|tenths?)"
     r"(?![\w-])(?P<of> of\b)?(?P<all> (?:the|an?|its|their|his|her|our|your|my|all|as)\b(?! (?:dozen|[mb]illion)))?",
@@ -185,51 +132,9 @@ _NOT_SHARED = re.compile(
     r"(?:\b(?:first|second|third|fourth|other|latter|former|one|each|every|this|that|last|next|better|and a) |-)\Z",
     re.I,
 )
-_IDIOM_BEFORE = re.compile(r"\b(?:think|thinks|thinking|thought|once or|not) \Z", re.IGNORECASE)
+_IDIOM_BEFORE = re.compile(r"\b(?:think|thinks|thinking|thought|once or) \Z", re.IGNORECASE)
 _IDIOM_AFTER = re.compile(r"(?:-| (?:down|over|up|back|check|edged)\b)")
 _WHOLE_AFTER = re.compile(r" (?:the|its|their|his|her|our|your|my|that|what)\b")
-NOT = r"\b(?:not|no|never|cannot)|n['’]t"
-_GO = r"(?:(?:be|to|go|get|rise|fall|drop|cost|last|take|stay) ){0,2}"
-MORE = (
-    rf"{_GO}(?:(?:more|greater|larger|higher|older|longer) than|over|above|exceed(?:s|ed|ing)?|in excess of"
-    r"|upwards of|beyond)"
-)
-LESS = rf"{_GO}(?:(?:fewer|less|lower|smaller|younger|shorter) than|under|below)"
-_BOUND = re.compile(
-    rf"(?:(?P<no>{NOT}) )?(?:\b(?P<more>{MORE})|\b(?P<less>{LESS})"
-    r"|(?P<least>\bat least|\bminimum(?: of)?|\bas (?:few|little) as|≥|>=)"
-    r"|(?P<most>\bat most|\bup to|\bmaximum(?: of)?|\bas (?:many|much) as|≤|<=)"
-    r"|(?<=[\w)\]])\s?(?:(?P<gt>>)|(?P<lt><)))\s?(?:about |a |an )?\Z",
-    re.IGNORECASE,
-)
-_BOUND_AFTER = re.compile(
-    r"(?P<plus>\+)|(?: [a-z]{3,20})?,? (?:(?P<least>or (?:more|above|higher|greater|over|older|longer))"
-    r"|(?P<most>or (?:less|fewer|below|lower|under|younger|shorter))"
-    r"|at (?:(?P<least2>least)|(?P<most2>most))(?=\s?(?:[.,;:!?)]|\Z)))"
-)
-_BOUND_HINT = re.compile(
-    r"\b(?:least|most|more|less|fewer|over|under|above|below|up|max\w*|minim\w*|exceed\w*|beyond|within|excess|limit\w*|"
-    r"cap|or|than|until|from|between|to|top|range|ceiling|floor|threshold|almost|nearly)\b|[<>≤≥+~–-]",
-    re.IGNORECASE,
-)
-_BOUND_WORDS = frozenset(
-    "than over above under below exceed exceeds exceeded exceeding beyond least most minimum maximum".split()
-)
-_BOUND_LINKS = frozenset("of to as about a an".split())
-_BOUND_LINKED = _BOUND_WORDS | frozenset("up excess upwards many much few little".split())
-"""What ends a bound in words, and what may stand between it and the number."""
-_SIGNS = {
-    "more": ">",
-    "gt": ">",
-    "less": "<",
-    "lt": "<",
-    "least": "≥",
-    "least2": "≥",
-    "most": "≤",
-    "most2": "≤",
-    "plus": ">≥",
-}
-_OPPOSITE = {">": "≤", "<": "≥", "≥": "<", "≤": ">"}
 
 
 @dataclass(frozen=True)
@@ -252,7 +157,7 @@ class Quantity:
 
     def may_be_bound(self) -> bool:
         """Some word or sign around the number may set it a bound in a way that `bound` does not know."""
-        return "?" in self.bound or _BOUND_HINT.search(self.near.replace(self.text, " ")) is not None
+        return "?" in self.bound or bounds.HINT.search(self.near.replace(self.text, " ")) is not None
 
 
 def read(text: str, numbers: list[int], days: list[int]) -> tuple[dict[str, str], list[Quantity], list[Mark]]:
@@ -396,9 +301,9 @@ def _related(value: str, unit: str, found: str, soft: bool, text: str, start: in
     after = noun.end() if noun and not unit else end
     about = _ABOUT.match(text, after)
     of = about.group(1) if about else word if unit else ""
-    per = _per(text, end) or (_per(text, after) if after != end else "")
-    if speed := _SPEEDS.get((unit, per)):
-        unit, per = speed, ""
+    by = per(text, end) or (per(text, after) if after != end else "")
+    if speed := SPEEDS.get((unit, by)):
+        unit, by = speed, ""
     near = text[max(0, start - 40) : end + 40]
     return Quantity(
         value,
@@ -407,43 +312,10 @@ def _related(value: str, unit: str, found: str, soft: bool, text: str, start: in
         soft,
         "" if unit else word.lower(),
         "" if of in STOP else of.lower(),
-        per,
-        _bounds(text, start, end),
+        by,
+        bounds.said(text, start, end),
         near,
     )
-
-
-def _per(text: str, end: int) -> str:
-    """What it is counted by: "kg/day" of "5 mg/kg a day"."""
-    found: list[str] = []
-    while len(found) < 3 and (match := _PER.match(text, end)):
-        word = (match.group(1) or match.group(2) or match.group(3)).lower()
-        found.append(_PERIODS.get(word) or UNITS.get(word, word))
-        end = match.end()
-    return "/".join(found)
-
-
-def _bounds(text: str, start: int, end: int) -> str:
-    """Which of > ≥ < ≤ stands before the number or after it; with "?" what may be no bound: over 5 years."""
-    near = text[max(0, start - 40) : start]
-    if _ends_a_bound(near) and (match := _BOUND.search(near)):
-        kind = next(name for name, said in match.groupdict().items() if said and name != "no")
-        sign = _OPPOSITE[_SIGNS[kind]] if match.group("no") else _SIGNS[kind]
-        sure = match.group("no") or "than" in match.group() or kind in ("least", "most")
-        return sign if sure else f"{sign}?"
-    match = _BOUND_AFTER.match(text, end) or _BOUND_AFTER.search(text, start, end)
-    if match:
-        return next(_SIGNS[name] for name, said in match.groupdict().items() if said)
-    return ""
-
-
-def _ends_a_bound(near: str) -> bool:
-    last = near.lower().split()[-2:]
-    if not last:
-        return False
-    if last[-1] in _BOUND_LINKS:
-        return last[0] in _BOUND_LINKED
-    return last[-1] in _BOUND_WORDS or last[-1][-1] in "<>≤≥="
 
 
 def _digits(digits: str, times: int) -> str | None:

@@ -279,6 +279,39 @@ FAITHFUL_PAIRS += [
     ("After she ate, she slept.", "She ate before she slept."),
     ("Every patient recovered.", "All patients recovered."),
     ("He wrote:\n\n> We will\n> not pay.\n", "He wrote this:\n\n> We will not pay.\n"),
+    ("Smith and Jones did not sign.", "Neither Smith nor Jones signed."),
+    ("We do not sell and do not share data.", "We neither sell nor share data."),
+    ("It does not matter whether you pay.", "You may pay, whether you want to or otherwise."),
+    ("Mix two cups of flour with one cup of sugar.", "Mix 2 cups of flour with a cup of sugar."),
+    (
+        "The committee approved the plan 5 to 2. Mr. Hale, who voted no, said the road would flood as it did in 1998; "
+        "the engineer said the new culvert is twice as wide. Work starts in April if the money comes.",
+        "By 5 to 2, the committee approved the plan. Mr. Hale voted no and said the road would flood, as in 1998. The "
+        "engineer replied that the new culvert is twice as wide. If the money comes, work starts in April.",
+    ),
+    (
+        "Patients should take 500 mg of the drug twice daily for at least 10 days. They must not take more than 2 g in "
+        "a day. About a third of patients report nausea, and fewer than 5% stop treatment because of it.",
+        "Patients should take 500 mg of the drug two times a day for 10 days or more, and must not exceed 2 g a day. "
+        "Roughly a third of patients report nausea; under 5% stop treatment because of it.",
+    ),
+    (
+        "The temperature must be kept below 8 °C at all times. If it rises above 8 °C for more than 30 minutes, "
+        "discard the vaccine.",
+        "Keep the temperature under 8 °C at all times. Discard the vaccine if it is above 8 °C for over 30 minutes.",
+    ),
+    (
+        "Anna Schmidt founded the firm in 1999. Peter Novak joined it in 2004 and became its director in 2010.",
+        "The firm was founded by Anna Schmidt in 1999. In 2004 Peter Novak joined; in 2010 he became director.",
+    ),
+    (
+        "Emissions increased in Asia, and they decreased in Europe.",
+        "Emissions decreased in Europe and increased in Asia.",
+    ),
+    (
+        "The app doesn't collect location data. It does collect reports.",
+        "The app collects reports, but no location data.",
+    ),
     ("He was unaware of the change.", "He did not know of the change."),
 ]
 
