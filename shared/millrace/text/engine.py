@@ -182,6 +182,8 @@ def _try(
     if end == start or (rule.pattern and not match):
         return None
     opens = start in starts or (text[start].isupper() and _after_label(masked, start))
+    if opens and start not in starts and text[end + 1 : end + 2].isupper():
+        return None  # "Plans: Delving Into Maps" is a title
     if (rule.at == "start" and not opens) or (rule.at == "sentence" and start not in starts):
         return None
     phrase = low[start:end]

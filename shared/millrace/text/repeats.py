@@ -10,7 +10,6 @@ from collections.abc import Container, Iterator
 from millrace.text.edits import Edit
 from millrace.text.ruledata import Rule, lexicon
 from millrace.text.scene import Scene
-from millrace.text.words import GIVEN_NAMES
 
 _LIST = re.compile(
     r"(?<![\w-])([a-z]+(?:-[a-z]+)*)(?:, ([a-z]+(?:-[a-z]+)*))?,? (and|or) ([a-z]+(?:-[a-z]+)*)(?![\w-])"
@@ -81,7 +80,7 @@ def _without_synonyms(words: list[str], known: dict[str, int]) -> list[str]:
     return kept if len(kept) < len(words) else []
 
 
-_REPEATED = re.compile(r"(?<![\w-])([a-z]{2,}) \1(?![\w-])", re.IGNORECASE)
+_REPEATED = re.compile(r"(?<![\w-])([a-z]{2,}) \1(?![\w-])")
 _FAIR_DOUBLES = frozenset(
     "had that is very really so no bye ha blah many long far knock in out on there who "
     "her do did was can will it you what more".split()
@@ -95,7 +94,7 @@ def doubled_word(scene: Scene, rule: Rule) -> list[Edit]:
     return [
         Edit(m.start(), m.end(), scene.block[m.start(1) : m.end(1)], rule.id)
         for m in _REPEATED.finditer(scene.masked)
-        if m.group(1).lower() not in _FAIR_DOUBLES and m.group(1).islower() and m.group(1) not in GIVEN_NAMES
+        if m.group(1) not in _FAIR_DOUBLES
     ]
 
 

@@ -28,8 +28,14 @@ _AFTER_COMMA = re.compile(
     re.IGNORECASE,
 )
 _CLAUSE = re.compile(
-    rf"(?:(?:{PRONOUNS}|I)(?:['’](?:s|re|ve|ll|m)\b| (?:\w+ )?{FINITE})|(?:it|they|we|he|she|you|I) \w+)", re.IGNORECASE
+    rf"(?:(?:{PRONOUNS}|I)(?:['’](?:s|re|ve|ll|m)\b| (?:\w+ )?{FINITE})|(?:it|they|we|he|she|you|I) \w+"
+    rf"|(?:the|this|these|our|their|its|your|my) (?:(?!that|which|who|of|in|to|for)[\w'-]+ ){{1,4}}{FINITE}|please )",
+    re.IGNORECASE,
 )
+_MAY_BE_CLAUSE = re.compile(
+    r"(?:the|this|these|our|their|its|your|my|his|her|some|many|most|no) [\w'-]+ \w+(?:s|ed)\b", re.IGNORECASE
+)
+"""What would be two sentences with a comma between them, or may be none: its dash stays."""
 _COMMAND = re.compile(r"(?:don't|do not|stop|wait|look|remember|imagine)(?: \w+){0,3}$", re.IGNORECASE)
 _POINTS_ON = re.compile(
     r"\b(?:thing|things|goal|reason|question|answer|problem|result|rule|word|choice|option|lesson|point)s?$"
@@ -52,7 +58,8 @@ def em_dash(scene: Scene, rule: Rule) -> list[Edit]:
 
 def _dash_pair(scene: Scene, rule: Rule, one: re.Match[str], two: re.Match[str]) -> list[Edit]:
     aside = scene.masked[one.end() : two.start()]
-    if len(aside.split()) > 14 or re.search(r"[.;:()!?]", aside):
+    terms = "--" in one.group() and ":" in scene.masked[: one.start()]
+    if terms or len(aside.split()) > 14 or re.search(r"[.;:()!?]", aside):
         return []
     left, right = (" (", ") ") if "," in aside else (", ", ", ")
     return [Edit(one.start(), one.end(), left, rule.id), Edit(two.start(), two.end(), right, rule.id)]
@@ -62,6 +69,8 @@ def _dash_single(scene: Scene, rule: Rule, dash: re.Match[str], start: int, end:
     left, right = scene.masked[start : dash.start()], scene.masked[dash.end() : end]
     words = len(left.split())
     mark = _dash_mark(left, right, words)
+    if mark == ", " and _MAY_BE_CLAUSE.match(right):
+        return []
     if mark != ". ":
         return [Edit(dash.start(), dash.end(), mark, rule.id)]
     return [Edit(dash.start(), dash.end() + 1, ". " + scene.block[dash.end()].upper(), rule.id)]
