@@ -29,7 +29,8 @@ _AFTER_COMMA = re.compile(
 )
 _CLAUSE = re.compile(
     rf"(?:(?:{PRONOUNS}|I)(?:['’](?:s|re|ve|ll|m)\b| (?:\w+ )?{FINITE})|(?:it|they|we|he|she|you|I) \w+"
-    rf"|(?:the|this|these|our|their|its|your|my) (?:(?!that|which|who|of|in|to|for)[\w'-]+ ){{1,4}}{FINITE}|please )",
+    rf"|(?:the|this|these|our|their|its|your|my) (?:(?!that|which|who|of|in|to|for)[\w'-]+ ){{1,4}}{FINITE}|please "
+    r"|(?:instead|however|otherwise|therefore|thus|moreover|then), )",
     re.IGNORECASE,
 )
 _MAY_BE_CLAUSE = re.compile(
@@ -242,6 +243,7 @@ _SPLIT_AT = re.compile(
     rf"|there)(?:'(?:s|re|m|ve|ll))? (?:\w+ly )?(?!and\b|or\b)\w|"
     rf"(?:the|this|these|our|their|its|your|my) [a-z]\w*(?: [a-z]\w*)? {FINITE}))",
 )
+_CLAUSE_BEFORE = re.compile(rf", (?:the|a|an|{PRONOUNS}) (?:[\w'-]+ ){{0,3}}{FINITE}[^,]*$", re.IGNORECASE)
 _OPEN_CLAUSE = re.compile(
     r"(?:if|when|while|because|although|though|since|as|after|before|whether|unless|once|until|where)\b", re.IGNORECASE
 )
@@ -293,6 +295,8 @@ def _both_stand(sentence: str, match: re.Match[str], side: int) -> bool:
     last = left.rsplit(",", 1)
     if match.group("joint") and len(last) == 2 and len(last[1].split()) < 5:
         return False  # the end of a list
+    if _CLAUSE_BEFORE.search(left):
+        return False  # one of three clauses in a row
     tail = left[-60:]
     return not re.search(
         r"\b(?:that|whether|if|when|because|which|who|believe|says?|said)\b[^,;]*$", tail
