@@ -109,6 +109,8 @@ STRONG = [
     ("He said that the parcel was lost by the courier.", "He said that the courier lost the parcel."),
     ("He said that the parcel was found by the road.", "He said that the parcel was found by the road."),
     ("He left, which is a sin.", "He left, which is a sin."),
+    ("If it must please the user, who is the user?", "If it must please the user, who is the user?"),
+    ("My son, who is a doctor, left.", "My son, a doctor, left."),
     ("A flaw in the production of coal was found.", "A flaw in the production of coal was found."),
 ]
 
