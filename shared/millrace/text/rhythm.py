@@ -239,8 +239,8 @@ LONG = 32
 LONGER = 18
 """Words: above them an ordinary edit cuts, and a strong one."""
 _SPLIT_AT = re.compile(
-    rf"(?:(?P<semi>; )(?:and |but )?|, (?P<joint>and|but|although|though) )(?=(?:(?:they|we|he|she|I|it|this|that|these"
-    rf"|there)(?:'(?:s|re|m|ve|ll))? (?:\w+ly )?(?!and\b|or\b)\w|"
+    rf"(?:(?P<semi>; )(?:and |but )?|, (?P<joint>and|but|although|though) )(?=(?:that {FINITE}"
+    rf"|(?:they|we|he|she|I|it|this|these|there)(?:'(?:s|re|m|ve|ll))? (?:\w+ly )?(?!and\b|or\b)\w|"
     rf"(?:the|this|these|our|their|its|your|my) [a-z]\w*(?: [a-z]\w*)? {FINITE}))",
 )
 _CLAUSE_BEFORE = re.compile(rf", (?:the|a|an|{PRONOUNS}) (?:[\w'-]+ ){{0,3}}{FINITE}[^,]*$", re.IGNORECASE)
@@ -295,8 +295,8 @@ def _both_stand(sentence: str, match: re.Match[str], side: int) -> bool:
     last = left.rsplit(",", 1)
     if match.group("joint") and len(last) == 2 and len(last[1].split()) < 5:
         return False  # the end of a list
-    if _CLAUSE_BEFORE.search(left):
-        return False  # one of three clauses in a row
+    if _CLAUSE_BEFORE.search(left) or ("though" in match.group() and "," in right):
+        return False  # one of three clauses in a row; a clause put into another
     tail = left[-60:]
     return not re.search(
         r"\b(?:that|whether|if|when|because|which|who|believe|says?|said)\b[^,;]*$", tail

@@ -97,6 +97,18 @@ def test_a_strong_edit_does_more_to_every_example() -> None:
     assert [text for text in AI_TEXTS if rewrite(text, "strong").text == rewrite(text, "medium").text] == []
 
 
+UNCUT = [
+    "His words were true and the kindness of the late owner, though she knew nothing of its extent, agreed with it.",
+    "The diary may name some of the first men in the South, and that there may be many who sleep badly is a new idea.",
+    "The action is one of get or post, the URL is the target of the whole call as a string, and the values are pairs.",
+]
+
+
+@pytest.mark.parametrize("sentence", UNCUT)
+def test_a_sentence_is_not_cut_where_no_two_main_clauses_meet(sentence: str) -> None:
+    assert rewrite(sentence, "strong").text == sentence
+
+
 STRONG = [
     ("It saves time, and it also cuts costs.", "It saves time and cuts costs."),
     ("We must go, and we take bread along.", "We must go, and we take bread along."),
