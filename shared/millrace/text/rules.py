@@ -15,7 +15,7 @@ from millrace.text.engine import Change, Made, kit, rewrite_block, rewrite_block
 from millrace.text.faithfulness import verify
 from millrace.text.language import detect
 from millrace.text.ruledata import STRENGTHS, TONES
-from millrace.text.spelling import mixed_dialect
+from millrace.text.spelling import own_dialect
 from millrace.text.words import SURROGATE
 
 _PLAINLY_ENGLISH = (" the ", " and ", " of ", " you ", " with ", " that ")
@@ -38,7 +38,7 @@ def rewrite(text: str, strength: str = "medium", tone: str = "plain", seed: int 
         raise InvalidInput(f"strength is one of {', '.join(STRENGTHS)}, tone one of {', '.join(TONES)}.")
     language = detect(text)
     pieces = list(blocks(text))
-    dialect = mixed_dialect(text if text.isascii() else SURROGATE.sub(" ", text))
+    dialect = own_dialect(text if text.isascii() else SURROGATE.sub(" ", text))
     done: list[Made] = [(piece.text, []) for piece in pieces]
     english = [n for n, piece in enumerate(pieces) if piece.prose and _english(piece.text, language)]
     made = rewrite_blocks([pieces[n] for n in english], kit(strength, tone), seed, dialect)

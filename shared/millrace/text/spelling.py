@@ -45,16 +45,19 @@ def _counted(text: str) -> tuple[int, int]:
     return sum(found), len(found) - sum(found)
 
 
-def mixed_dialect(text: str) -> str:
-    """Which spelling a mixed text uses more, "" for a text that does not mix; American when even."""
+def own_dialect(text: str) -> str:
+    """The spelling that a text uses more, American when even; "" for one that is not British at all.
+
+    A text that is all American needs no mending: the rules write American words.
+    """
     british, american = _counted(text)
-    if not british or not american:
+    if not british:
         return ""
     return "british" if british > american else "american"
 
 
 def spelling(scene: Scene, rule: Rule) -> list[Edit]:
-    """The rarer spelling of a mixed text becomes the other."""
+    """The rarer spelling of a mixed text becomes the other, and what a rule wrote becomes British in a British one."""
     if not scene.dialect:
         return []
     return [Edit(start, end, new, rule.id) for start, end, new in _spelled(scene.masked, scene.dialect)]

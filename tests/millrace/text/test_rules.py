@@ -97,6 +97,12 @@ def test_a_strong_edit_does_more_to_every_example() -> None:
     assert [text for text in AI_TEXTS if rewrite(text, "strong").text == rewrite(text, "medium").text] == []
 
 
+def test_a_british_text_stays_british() -> None:
+    text = "Our favourite neighbour conducted an analysis of the colour. She placed emphasis on it."
+
+    assert rewrite(text, "light").text == "Our favourite neighbour analysed the colour. She emphasised it."
+
+
 UNCUT = [
     "His words were true and the kindness of the late owner, though she knew nothing of its extent, agreed with it.",
     "The diary may name some of the first men in the South, and that there may be many who sleep badly is a new idea.",
