@@ -69,9 +69,11 @@ _SOFT_NEGATIONS = frozenset(
     prevents prevented false unlikely unclear unknown unchanged unaffected unavailable unnecessary impossible
     insufficient incorrect incomplete instead unaware unsafe invalid illegal inactive inaccurate inadequate
     ineffective unsuccessful uncommon unusual unwilling uncertain untrue disagree disagrees disagreed unfit
-    undecided unpaid unused""".split()
+    undecided unpaid unused unless decline declines declined deny denies denied reject rejects rejected forbid
+    forbids forbidden prohibit prohibits prohibited""".split()
 )
 _SIGNALS = sorted(_HARD_NEGATIONS | _SOFT_NEGATIONS | q.NUMBER_WORDS | q.DAY_WORDS)
+_DIGITS = re.compile(r" [$€£¥₹]?(\d+(?:[.,]\d+)*)")
 _WITH_NEITHER = 60
 _CLAUSE_END = re.compile(r"[.!?;:](?!\w)|\n")
 _BREAK = re.compile(
@@ -364,7 +366,9 @@ def clause(text: str, at: int) -> set[str]:
 
 
 def _head(text: str, end: int) -> str:
-    """Stem of the content word that a negation is about, "" at the end of a clause."""
+    """Stem of the content word that a negation is about, or the number right after it, "" at the end of a clause."""
+    if number := _DIGITS.match(text, end):
+        return number.group(1).replace(",", "")
     stop = _CLAUSE_END.search(text, end, end + 60)
     for word in WORD.finditer(text, end, stop.start() if stop else min(len(text), end + 60)):
         if word.group().lower() not in STOP:

@@ -112,6 +112,7 @@ def _quantities(before: Facts, after: Facts) -> Iterator[Violation]:
     yield from _swapped(_bound(before), _bound(after))
     yield from _swapped(_about(before), _about(after))
     yield from _otherwise(before, after)
+    yield from _turned_round(before, after)
 
 
 _SHARES = {"0.5": "50", "0.25": "25", "0.75": "75", "0.2": "20", "0.1": "10"}
@@ -175,6 +176,14 @@ def _otherwise(before: Facts, after: Facts) -> Iterator[Violation]:
         if per and per_now and not per & per_now:
             text = told[0].text.strip()
             yield Violation("unit", f"{text} per {min(per)}", f"{text} per {min(per_now)}")
+
+
+def _turned_round(before: Facts, after: Facts) -> Iterator[Violation]:
+    """From nine to five is not from five to nine."""
+    old, new = ({(x.value, x.upto) for x in side.quantities if x.upto} for side in (before, after))
+    for start, end in sorted(old - new):
+        if (end, start) in new - old:
+            yield Violation("number", f"{start} to {end}", f"{end} to {start}")
 
 
 def _unbound(old: set[str], new: set[str], told: list[Quantity], now: list[Quantity]) -> bool:
@@ -243,7 +252,7 @@ def _negations(source: str, rewrite: str, before: Facts, after: Facts) -> Iterat
 
 
 def _opposites(before: Facts, after: Facts) -> Iterator[Violation]:
-    heads = [{negation.head for negation in side.negations} for side in (before, after)]
+    heads = [[negation.head for negation in side.negations] for side in (before, after)]
     for sides in opposites.turned(before.rest, after.rest, before.words, after.words, *heads):
         yield Violation("negation", *sides)
 

@@ -7,29 +7,32 @@ may become "B is younger than A".
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterator, Set
+from collections.abc import Iterator, Sequence, Set
 
 from millrace.text.words import STOP, WORD, stem
 
 _PAIRS = """
-increase decrease, increases decreases, increased decreased, increasing decreasing, rise fall, rises falls, rose
-fell, rising falling, higher lower, high low, highest lowest, maximum minimum, above below, more less, more fewer,
-larger smaller, longer shorter, older younger, faster slower, stronger weaker, better worse, best worst, hot cold,
-warmer colder, wet dry, possible impossible, legal illegal, valid invalid, active inactive, effective ineffective,
-complete incomplete, correct incorrect, accurate inaccurate, visible invisible, adequate inadequate, direct
-indirect, sufficient insufficient, dependent independent, regular irregular, relevant irrelevant, approve reject,
-approves rejects, approved rejected, accept reject, accepts rejects, accepted rejected, accept refuse, accepted
-refused, allow forbid, allowed forbidden, allowed prohibited, permitted prohibited, permitted forbidden, agree
-disagree, agrees disagrees, agreed disagreed, include exclude, includes excludes, included excluded, including
-excluding, enable disable, enables disables, enabled disabled, positive negative, win lose, won lost, succeeded
-failed, pass fail, passes fails, passed failed, success failure, opens closes, opened closed, open closed, true
-false, guilty innocent, north south, east west, northern southern, eastern western, import export, imports exports,
-imported exported, first last, oldest newest, earlier later, morning evening, male female, mother father, brother
-sister, son daughter, husband wife, credit debit, profit loss, profits losses, inside outside, indoor outdoor,
-internal external, public private, temporary permanent, optional mandatory, acute chronic, benign malignant,
-hypertension hypotension, hyperglycemia hypoglycemia, before after, all most, all some, all several, all few, all
-many, every most, every some, every few, each some, most some, most several, most few, most many, many few, always
-never, always sometimes, always often, always usually, often rarely, usually rarely
+increase decrease, increases decreases, increased decreased, increasing decreasing, rise fall, rises falls,
+rose fell, rising falling, higher lower, high low, highest lowest, maximum minimum, above below, more less,
+more fewer, larger smaller, longer shorter, older younger, faster slower, stronger weaker, better worse, best worst,
+hot cold, warmer colder, wet dry, possible impossible, legal illegal, valid invalid, active inactive,
+effective ineffective, complete incomplete, correct incorrect, accurate inaccurate, visible invisible,
+adequate inadequate, direct indirect, sufficient insufficient, dependent independent, regular irregular,
+relevant irrelevant, approve reject, approves rejects, approved rejected, accept reject, accepts rejects,
+accepted rejected, accept refuse, accepted refused, allow forbid, allowed forbidden, allowed prohibited,
+permitted prohibited, permitted forbidden, agree disagree, agrees disagrees, agreed disagreed, include exclude,
+includes excludes, included excluded, including excluding, enable disable, enables disables, enabled disabled,
+positive negative, win lose, won lost, succeeded failed, pass fail, passes fails, passed failed, success failure,
+opens closes, opened closed, open closed, true false, guilty innocent, north south, east west, northern southern,
+eastern western, import export, imports exports, imported exported, first last, oldest newest, earlier later,
+morning evening, male female, mother father, brother sister, son daughter, husband wife, credit debit, profit loss,
+profits losses, inside outside, indoor outdoor, internal external, public private, temporary permanent,
+optional mandatory, acute chronic, benign malignant, hypertension hypotension, hyperglycemia hypoglycemia,
+before after, all most, all some, all several, all few, all many, every most, every some, every few, each some,
+most some, most several, most few, most many, many few, always never, always sometimes, always often,
+always usually, often rarely, usually rarely, unless if, start stop, starts stops, started stopped, deny admit,
+denies admits, denied admitted, left right, clockwise counterclockwise, clockwise anticlockwise, within after,
+fails works, failed worked, fail work, son father, son mother, daughter mother, daughter father, parent child
 """
 _NO_PREFIX = frozenset("unless until under unique union unit units united unity universal".split())
 
@@ -55,7 +58,7 @@ Words = Set[str]
 
 
 def turned(
-    source: str, rewrite: str, words: Words, now: Words, negated: Container[str], negated_now: Container[str]
+    source: str, rewrite: str, words: Words, now: Words, negated: Sequence[str], negated_now: Sequence[str]
 ) -> Iterator[tuple[str, str]]:
     """Words that went and the opposites that came for them. `negated`, `negated_now`: stems that stand negated."""
     gone, come = words - now, now - words
@@ -74,10 +77,12 @@ def _prefixed(gone: Words, come: Words) -> Iterator[tuple[str, str]]:
 
 
 def _alike(
-    source: str, word: str, negated: Container[str], rewrite: str, other: str, negated_now: Container[str]
+    source: str, word: str, negated: Sequence[str], rewrite: str, other: str, negated_now: Sequence[str]
 ) -> bool:
     """The same stands before both or after both, or nothing does, and both are negated or neither."""
     if (stem(word) in negated) != (stem(other) in negated_now):
+        return False
+    if "unless" in (word, other) and len(negated) != len(negated_now):
         return False
     (before, after), (before_now, after_now) = _beside(source, word), _beside(rewrite, other)
     alone = not (before or before_now or after or after_now)

@@ -122,7 +122,8 @@ _ABOUT = re.compile(
 )
 _SHARE = re.compile(
     r"(?:(?P<n>one|two|three|four|five|seven|nine)[ -])?(?P<d>half|thirds?|quarters?|fifths?|sixths?|eighths?|tenths?)"
-    r"(?![\w-])(?P<of> of\b)?(?P<all> (?:the|an?|its|their|his|her|our|your|my|all|as)\b(?! (?:dozen|[mb]illion)))?",
+    r"(?![\w-])(?P<of> of\b)?(?P<all> (?:the|an?|its|their|his|her|our|your|my|all|as)\b(?! (?:dozen|[mb]illion))"
+    r"|(?=\s?(?:[.,;:!?)]|\Z)))?",
     re.IGNORECASE,
 )
 """A part of something, where words before or after say that it is one: a third of them, by half, no third man."""
@@ -142,7 +143,8 @@ class Quantity:
     """`value` is a canonical decimal, or the text itself where it is no plain number; `unit` is "" without one.
 
     `noun`: what is counted; `about`: what the amount is of, in or for; `per`: "kg/day" of 5 mg/kg daily; `bound`: which
-    of > ≥ < ≤ is said of it; `near`: the words around it.
+    of > ≥ < ≤ is said of it; `near`: the words around it;
+    `upto`: the other end of a range that begins here.
     """
 
     value: str
@@ -154,6 +156,7 @@ class Quantity:
     per: str = ""
     bound: str = ""
     near: str = ""
+    upto: str = ""
 
     def may_be_bound(self) -> bool:
         """Some word or sign around the number may set it a bound in a way that `bound` does not know."""
@@ -276,10 +279,11 @@ def _share(text: str, start: int) -> tuple[re.Match[str], Quantity] | None:
     if not match:
         return None
     many, part, of, whole = match.groups()
+    whole = whole is not None
     word = part.lower()
     before = max(0, start - 10)
     if many is None:
-        sure = bool(of) if word != "half" else bool(of or whole)
+        sure = bool(of) if word != "half" else bool(of) or whole
         near = _SHARED.search(text, before, start)
         if word == "half":
             sure = (sure or bool(near)) and not _NOT_SHARED.search(text, before, start)
@@ -362,6 +366,8 @@ def _spread_units(found: list[Quantity], spans: list[tuple[int, int]], text: str
             continue
         if left.soft or right.soft:
             continue
+        if between.strip() not in ("and", "or"):
+            found[i] = left = replace(left, upto=right.value)
         if right.unit and not left.unit:
             found[i] = replace(left, unit=right.unit, noun="")
         elif left.unit in ("$", "€", "£", "¥", "₹") and not right.unit:

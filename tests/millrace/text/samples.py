@@ -312,6 +312,8 @@ FAITHFUL_PAIRS += [
         "The app doesn't collect location data. It does collect reports.",
         "The app collects reports, but no location data.",
     ),
+    ("The law applies unless you pay.", "If you pay, the law does not apply."),
+    ("It is 5, not 6.", "It is five, not six."),
     ("He was unaware of the change.", "He did not know of the change."),
 ]
 
@@ -436,6 +438,12 @@ PLANTED = [
     ("negation", "The vote was rejected.", "The vote was approved."),
     ("negation", "He has hypertension.", "He has hypotension."),
     ("quote", "He wrote:\n\n> We will\n> not pay.\n", "He wrote:\n\n> We shall not pay.\n"),
+    ("negation", "He left in 2019, not 2018.", "He left in 2018, not 2019."),
+    ("negation", "The law applies unless you pay.", "The law applies if you pay."),
+    ("negation", "Turn the valve to the left.", "Turn the valve to the right."),
+    ("negation", "The plan failed.", "The plan worked."),
+    ("number", "The shop is open from 9 to 5.", "The shop is open from 5 to 9."),
+    ("number", "The top 10% earn half.", "The top 10% earn a third."),
     ("unit", "They own 50 acres.", "They own 50 hectares."),
     ("unit", "Add 120 mmol now.", "Add 120 mol now."),
     ("unit", "Give 5 mg/kg now.", "Give 5 mg/day now."),
