@@ -18,7 +18,7 @@ import ahocorasick_rs
 from millrace.text import inflect
 from millrace.text.blocks import MASK, Block
 from millrace.text.edits import Edit, apply, settle
-from millrace.text.ops import OPS, RHYTHM
+from millrace.text.ops import OPS, RHYTHM, WIDER
 from millrace.text.ruledata import VERBAL_BEFORE, Rule, lexicon, rules
 from millrace.text.scene import Scene, look
 
@@ -60,7 +60,8 @@ def make_kit(chosen: tuple[Rule, ...]) -> Kit:
         for trigger in rule.triggers:
             table.setdefault(trigger.lower(), []).append((rule, ()))
     search = ahocorasick_rs.AhoCorasick(list(table) or ["\ue001"], store_patterns=False)
-    acting = [r for r in chosen if r.op]
+    ops = {r.op for r in chosen}
+    acting = [r for r in chosen if r.op and WIDER.get(r.op) not in ops]
     return Kit(
         search,
         tuple(tuple(v) for v in table.values()),

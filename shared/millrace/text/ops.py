@@ -28,3 +28,5 @@ OPS: dict[str, Op] = {
 }
 RHYTHM = frozenset(OPS) - {"synonym_list", "doubled_word", "doubled_sentence", "spelling"}
 """Operations on whole sentences: they wait until the words are settled."""
+WIDER = {"join_short": "join_long", "split_long": "split_longer"}
+"""What does all that another does, and more: the other then rests."""

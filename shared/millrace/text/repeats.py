@@ -58,11 +58,14 @@ def synonym_list(scene: Scene, rule: Rule) -> list[Edit]:
 
 def _may_repeat(words: list[str], known: Container[str]) -> bool:
     """Whether a word of a class stands before or after an "and"; what is no plain word may hold one."""
-    for before, joint, after in zip(words, words[1:], words[2:], strict=False):
-        if joint == "and":
-            before = before.rstrip(",")
-            if before in known or after in known or not before.isalpha() or not after.isalpha():
-                return True
+    at = 0
+    for _ in range(words.count("and")):
+        at = words.index("and", at) + 1
+        if at < 2 or at >= len(words):
+            continue
+        before, after = words[at - 2].rstrip(","), words[at]
+        if before in known or after in known or not before.isalpha() or not after.isalpha():
+            return True
     return False
 
 
@@ -104,6 +107,6 @@ def doubled_sentence(scene: Scene, rule: Rule) -> list[Edit]:
         return []
     edits = []
     for (s1, e1), (s2, e2) in zip(scene.spans, scene.spans[1:], strict=False):
-        if e1 - s1 > 24 and scene.block[e1 - 1] in ".!?" and scene.block[s1:e1] == scene.block[s2:e2]:
+        if e1 - s1 == e2 - s2 > 24 and scene.block[e1 - 1] in ".!?" and scene.block[s1:e1] == scene.block[s2:e2]:
             edits.append(Edit(e1, e2, "", rule.id))
     return edits

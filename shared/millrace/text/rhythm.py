@@ -263,29 +263,22 @@ def split_longer(scene: Scene, rule: Rule) -> list[Edit]:
 def _split(scene: Scene, rule: Rule, longest: int, side: int) -> list[Edit]:
     edits: list[Edit] = []
     for start, end in scene.spans:
-        sentence = scene.masked[start:end]
-        if (
-            end - start < 4 * longest
-            or len(sentence.split()) <= longest
-            or _OPEN_CLAUSE.match(sentence)
-            or not sentence.endswith(".")
-        ):
+        if end - start < 4 * longest or scene.masked.count(" ", start, end) < longest:
             continue
-        first = re.split(r"\W", sentence, maxsplit=1)[0].lower()
-        found = [
-            m
-            for m in _SPLIT_AT.finditer(sentence)
-            if _both_stand(sentence, m, side) and not (first in _STARTS and _says(sentence, m, first))
-        ]
+        sentence = scene.masked[start:end]
+        if not sentence.endswith(".") or _OPEN_CLAUSE.match(sentence):
+            continue
+        found = [m for m in _SPLIT_AT.finditer(sentence) if _both_stand(sentence, m, side) and not _says(sentence, m)]
         if found:
             best = min(found, key=lambda m: abs(m.start() - len(sentence) // 2))
             edits.append(_cut(scene, rule, start, best))
     return edits
 
 
-def _says(sentence: str, match: re.Match[str], pronoun: str) -> bool:
-    """The second half begins as the first does: cut, they would be two sentences with one start."""
-    return re.match(rf"{pronoun}\b", sentence[match.end() :], re.IGNORECASE) is not None
+def _says(sentence: str, match: re.Match[str]) -> bool:
+    """The second half begins with the pronoun of the first: cut, they would be two sentences with one start."""
+    first = re.split(r"\W", sentence, maxsplit=1)[0].lower()
+    return first in _STARTS and re.match(rf"{first}\b", sentence[match.end() :], re.IGNORECASE) is not None
 
 
 def _both_stand(sentence: str, match: re.Match[str], side: int) -> bool:
