@@ -27,9 +27,10 @@ from .streaming import Streaming
 from .training import SEARCHING, SHARED, Training, machine_arn
 
 MACHINES = ("train", "search")
-READ_ITEMS = ["dynamodb:GetItem", "dynamodb:Query"]
+READ_ITEMS = ["dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query"]
 WRITE_ITEMS = [
     "dynamodb:PutItem",
+    "dynamodb:PartiQLInsert",  # a batch of new items: the one write in batches that is refused where a key is taken
     "dynamodb:UpdateItem",
     "dynamodb:DeleteItem",
     "dynamodb:ConditionCheckItem",
@@ -193,8 +194,6 @@ class Millrace(Stack):
             _may(function, READ_OBJECTS + WRITE_OBJECTS, [tenants])
             # Without it S3 says "forbidden" where an object is missing.
             _may(function, ["s3:ListBucket"], [corpus.data.bucket_arn])
-        # Rows by the batch: the one write in batches that is refused where a key is taken is PartiQL's.
-        _may(self.ingestion.function, ["dynamodb:PartiQLInsert", "dynamodb:BatchGetItem"], [corpus.table.table_arn])
         changes = [str(corpus.table.table_stream_arn)]
         for function in curation:
             _may(function, ["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"], changes)

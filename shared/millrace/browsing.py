@@ -132,7 +132,7 @@ class Browser:
         while entries := self._entries(pk, before, at):
             step: list[_Read] = []
             for entry in entries:
-                for number in range(at, len(entry["ids"])):
+                for number in range(at if entry["sk"] == before else 0, len(entry["ids"])):
                     id, after = entry["ids"][number], orjson.dumps([entry["sk"], number + 1]).decode()
                     step.append(_Read({"id": id, "segment": entry["sk"]}, after))
                 at, before = 0, entry["sk"]

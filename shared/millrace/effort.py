@@ -24,6 +24,8 @@ EPOCHS = 13
 OWN_EPOCHS = 12
 """Of a ResNet, and about those of a network from a backbone, where the job names none."""
 SIDE = 32
+SIDE_OF_BACKBONE = 96
+"""At which cnn_search/transfer.py trains from a backbone below base/, where no size is asked for."""
 GPU_TIMES = 10
 """A GPU against one processor, for networks as small as these; an allowance, not measured."""
 
@@ -38,10 +40,16 @@ def seconds(strategy: Strategy, given: Given, rows: int, instance: Instance) -> 
     row_s = float(strategy.resources.get("forecast", {}).get("row_s", ROW_S))
     at_once = 1
     if strategy.data == "images":
-        row_s *= (float(values.get("size") or SIDE) / SIDE) ** 2 / (GPU_TIMES if instance.gpus else 1)
-        at_once = int(values.get("workers") or 0) or (1 if instance.gpus else instance.vcpus)
+        row_s *= (_side(strategy, values) / SIDE) ** 2 / (GPU_TIMES if instance.gpus else 1)
+        most = 1 if instance.gpus else instance.vcpus
+        at_once = min(int(values.get("workers") or most), most)
     trainings = _TRAININGS.get(strategy.name, _once)(values, rows)
     return row_s * sum(math.ceil(count / at_once) * each for count, each in trainings)
+
+
+def _side(strategy: Strategy, values: Given) -> float:
+    plain = strategy.name == "cnn-transfer" and "@" not in str(values.get("backbone", ""))
+    return float(values.get("size") or (SIDE_OF_BACKBONE if plain else SIDE))
 
 
 def advised_epochs(rows: int) -> int:

@@ -113,13 +113,14 @@ def next_try(job: Job, failure: Failure) -> Retry | None:
 
 
 def _from_journal(job: Job, failure: Failure) -> Retry | None:
-    """Once: a container that keeps each training as it ends leaves out what it has, and what killed it with that."""
+    """Once, and one training at a time: what has ended is not done again, and those under way took the memory."""
     known = strategies().get(job.strategy)
     if failure.code != KILLED or known is None or known.container not in JOURNALS:
         return None
     if any(earlier["code"] == KILLED for earlier in job.recoveries):
         return None
-    return Retry(job.hyperparameters, f"{failure.text} Begun again after the last training that ended.")
+    alone = {**job.hyperparameters, "workers": 1}
+    return Retry(alone, f"{failure.text} Begun again after the last training that ended, one training at a time.")
 
 
 def least_batch(strategy: str) -> int:

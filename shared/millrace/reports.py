@@ -59,8 +59,12 @@ class Report:
     def from_item(cls, item: dict[str, Any]) -> Report:
         known = {name: item[name] for name in ("accepted", "duplicate", "rejected", "groups") if name in item}
         owner = Tenant(item["pk"].partition("#")[0])
-        epochs = [epoch for epoch, count in item.get("parts", ()) for _ in range(count)]
-        parts = [_part(owner, item["id"], number, epoch) for number, epoch in enumerate(epochs)]
+        written = item.get("parts", ())
+        if written and isinstance(written[0], str):  # by a drop that was begun before they were counted
+            parts = list(written)
+        else:
+            epochs = [epoch for epoch, count in written for _ in range(count)]
+            parts = [_part(owner, item["id"], number, epoch) for number, epoch in enumerate(epochs)]
         return cls(item["id"], item["key"], item["version"], **known, parts=parts)
 
     @property

@@ -121,10 +121,12 @@ class Training:
         counts = self.corpus.counts(tenant)
         if threshold <= 0 or counts.fresh < threshold:
             return None
+        asked = self._settled(Wanted(strategy=strategy, started_by=POLICY, thresholds=thresholds or {}))
+        if counts.standing < MIN_TRAIN_PAIRS or not self._affordable(tenant, asked, counts):
+            return None
         snapshot = self._taken(tenant, counts)
         if snapshot and (snapshot.rows["train"] < MIN_TRAIN_PAIRS or not snapshot.rows["test"]):
             return None
-        asked = self._settled(Wanted(strategy=strategy, started_by=POLICY, thresholds=thresholds or {}))
         job_id = "j" + (snapshot.id.removeprefix("sn") if snapshot else _named(tenant, counts))
         try:
             job, claims = self._planned(tenant, job_id, asked, snapshot, counts)
@@ -134,6 +136,16 @@ class Training:
             return None
         self._admit()
         return job
+
+    def _affordable(self, tenant: Tenant, asked: Wanted, counts: Counts) -> bool:
+        """Asked before all pairs are read: while there is no money every new one would have them read again."""
+        least = replace(counts, usable=MIN_TRAIN_PAIRS, removed=0)
+        told, limit_s = self._costed(asked, self._rows(tenant, asked, None, least))
+        try:
+            self._hold(tenant, "forecast", told, limit_s, now())
+        except Forbidden:
+            return False
+        return True
 
     def forecast(self, tenant: Tenant, **wanted: Any) -> dict[str, Any]:
         """What the training would cost and whether it may begin; nothing is begun or held."""
@@ -194,6 +206,8 @@ class Training:
 
     def _taken(self, tenant: Tenant, counts: Counts) -> Snapshot | None:
         """Everything usable now; None where that is too much to wait for, and the job's first step takes it."""
+        if counts.standing > MAX_POINTS:
+            raise TooLarge(f"There are more than {MAX_POINTS:,} data points; no more are read for one snapshot.")
         if counts.standing > AT_ONCE:
             return None
         try:

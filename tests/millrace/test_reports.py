@@ -28,6 +28,12 @@ def test_the_item_of_ten_thousand_parts_is_small_and_names_each() -> None:
     assert Report.from_item(item).parts == report.parts == sorted(key for _, key in world.s3.objects)
 
 
+def test_a_drop_that_was_begun_when_parts_were_listed_goes_on() -> None:
+    keys = ["tenants/acme/reports/d1/000.jsonl", "tenants/acme/reports/d1/001.jsonl"]
+    item = {"pk": "acme#drop#d1", "id": "d1", "key": "k", "version": "v", "parts": keys}
+    assert Report.from_item(item).parts == keys
+
+
 def test_a_report_without_parts_goes_on_without_any() -> None:
     item = _item(Report("dr1", "k", "v"))
 

@@ -11,11 +11,12 @@ from millrace.clock import stamp
 from millrace.contract import JobState, ModelState, Tier
 from millrace.datapoints import DataPoint, Origin, content_id
 from millrace.datapolicy import DataPolicy, set_data_policy
-from millrace.errors import Conflict, InvalidInput, Unavailable
+from millrace.errors import Conflict, InvalidInput, TooLarge, Unavailable
 from millrace.jobs import Job
 from millrace.strategies import MIN_TRAIN_PAIRS, find
 from millrace.tenants import Tenant
-from millrace.training import DATASET_FILE, channel_key
+from millrace.training import DATASET_FILE, Training, channel_key
+from millrace.training_budget import MONTHLY_USD
 
 from tests.fakes import FAULTS, Crash, Fault, Plan, World
 from tests.millrace.test_recovery import _pipeline
@@ -176,6 +177,27 @@ def test_policy_begins_one_job_on_many_pairs_and_none_twice_on_the_same(monkeypa
     assert second and second.id != job.id
     with pytest.raises(InvalidInput, match=f"job {job.id} trained on these very pairs"):
         pipeline.plan(ACME, second.id, 1)
+
+
+def test_more_pairs_than_are_ever_read_begin_nothing_and_stay_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    _many(world, monkeypatch)
+    monkeypatch.setattr(training, "MAX_POINTS", 60)
+
+    for ask in (lambda: world.training.begin(ACME, "j1"), lambda: _due(world), lambda: world.training.forecast(ACME)):
+        with pytest.raises(TooLarge, match="more than 60 data points"):
+            ask()
+    assert world.corpus.counts(ACME).fresh == 80 and not world.jobs.active()
+
+
+def test_while_there_is_no_money_no_pair_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, read = World(), Plan()
+    _collected(world, 0, 80)
+    monkeypatch.setitem(MONTHLY_USD, ACME.tier, 0.0)
+
+    seen = world.through(read)
+    assert Training(seen.corpus, seen.jobs).begin_if_due(ACME, 60) is None
+    assert "query" not in read.seen and "put_object" not in read.seen and not world.s3.objects
 
 
 def test_too_few_of_many_pairs_fail_the_job_in_words(monkeypatch: pytest.MonkeyPatch) -> None:

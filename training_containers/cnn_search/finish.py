@@ -103,11 +103,11 @@ def conclude(
     harness.reporter.status = "finishing"
     beside = _baselines(harness, finalists) if settings.baselines else {}
     harness.reporter.steps = harness.done + len(finalists) * settings.seeds + len(beside)
-    trained = _trained(harness, finalists, settings.seeds)
+    trained, easier = _trained(harness, finalists, settings.seeds)
     if not trained:
         last = next(line for line in reversed(harness.journal.values()) if line["error"])
-        raise untrained("No finalist", last["code"], last["error"])
-    rivals = {name: _trained(harness, [finalist], 1) for name, finalist in beside.items()}
+        raise untrained("No finalist", last["code"] if easier else "", last["error"])
+    rivals = {name: _trained(harness, [finalist], 1)[0] for name, finalist in beside.items()}
     winner = min(trained, key=lambda one: one.rank)
     torch.set_num_threads(max(1, harness.pool.workers if harness.device == "cpu" else 4))
     prepare = Prepared.of(harness.data.mean, harness.data.std, "cpu")
@@ -128,7 +128,7 @@ def conclude(
         format=FORMAT,
         strategy=strategy,
         metrics=figures,
-        hyperparameters=settings.model_dump() | {"winner": winner.finalist.candidate.spec.model_dump()},
+        hyperparameters=_settled(settings, winner) | {"winner": winner.finalist.candidate.spec.model_dump()},
         source=Path(__file__).parent,
         base=base,
     )
@@ -136,8 +136,18 @@ def conclude(
     progress.metrics(figures)
 
 
-def _trained(harness: Harness, finalists: Sequence[Finalist], seeds: int) -> list[Trained]:
-    """Those of which at least one seed came through. One of which none did is tried again with other values."""
+def _settled(settings: Any, winner: Trained) -> dict[str, Any]:
+    """As it was trained: what was left to the recipe, and what a retry put in the place of what was asked for."""
+    recipe = winner.finalist.candidate.spec.training
+    asked: dict[str, Any] = settings.model_dump()
+    return asked | {name: value for name, value in recipe.model_dump().items() if name in asked}
+
+
+def _trained(harness: Harness, finalists: Sequence[Finalist], seeds: int) -> tuple[list[Trained], bool]:
+    """Those of which at least one seed came through. One of which none did is tried again with other values.
+
+    And whether some of them were left to try: only then would the job, begun again, do better.
+    """
     found, left = list[Trained](), list(finalists)
     for _ in range(harness.settings.retries + 1):
         eased = list[Finalist]()
@@ -150,7 +160,7 @@ def _trained(harness: Harness, finalists: Sequence[Finalist], seeds: int) -> lis
         left = eased
         if not left:
             break
-    return found
+    return found, bool(left)
 
 
 def _lines(harness: Harness, finalists: Sequence[Finalist], seeds: int) -> list[list[dict[str, Any]]]:

@@ -91,6 +91,8 @@ class Counters:
     active: int = 0
     completion_tokens: int = 0
     predicted_s: float = 0.0
+    busy_s: float = 0.0
+    """Of workers, with what was answered: written or judged."""
 
 
 class Pool:
@@ -133,7 +135,7 @@ class Pool:
 
     def _retry_after_s(self) -> int:
         done = max(1, self.counters.answered)
-        return max(1, math.ceil(self.counters.predicted_s / done * self._pending / self._size))
+        return max(1, math.ceil(self.counters.busy_s / done * self._pending / self._size))
 
     def _work(self, worker: Worker) -> None:
         try:
@@ -172,15 +174,16 @@ class Pool:
         took_s = time.monotonic() - began
         if task.cancelled.is_set():
             return self._count(cancelled=1)
-        self._count(answered=1, completion_tokens=tokens, predicted_s=took_s)
+        self._count(answered=1, completion_tokens=tokens, predicted_s=took_s, busy_s=took_s)
         reason: Final = "length" if tokens >= task.max_tokens and not stops.found else "stop"
         return task.emit(Done(reason, tokens, (began - task.queued_at) * 1000, took_s * 1000))
 
     def _judged(self, worker: Worker, task: Task, stopped: Callable[[], bool]) -> None:
+        began = time.monotonic()
         found = worker.likelihood(task.prompt, stopped)
         if found is None:
             return self._count(cancelled=1)
-        self._count(answered=1)
+        self._count(answered=1, busy_s=time.monotonic() - began)
         return task.emit(Judged(found))
 
     def _count(self, **more: float) -> None:

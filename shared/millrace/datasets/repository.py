@@ -233,7 +233,8 @@ class Datasets:
     ) -> Dataset:
         """The end of an attempt; a second one changes nothing. `rejected`: for the report of the drop it came from."""
         standing = self.find(tenant, id)
-        if standing is not None and standing.drop_id and self._works(standing, attempt):
+        dropped = standing is not None and standing.drop_id and standing.first_attempt == 1  # later ones were sent
+        if standing is not None and dropped and self._works(standing, attempt):
             store = Store(self.uploads.s3, self.uploads.bucket)
             report_drop(self.table, store, tenant, standing, state, values, rejected, self.events)
         update = Write(

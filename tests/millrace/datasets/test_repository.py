@@ -205,7 +205,10 @@ def test_a_dropped_archive_that_ends_in_an_error_is_a_refused_drop_with_the_reas
     assert (item["state"], report["state"], report["accepted"], report["rejected"]) == ("refused", "refused", 0, 1)
     assert report["reasons"][0]["file"] == "a/1.png"
     assert DroppedImages(yard.datasets.table, yard.datasets).take(yard.tenant, drop) is not None, "the event again"
-    assert (yard.datasets.table.get(yard.tenant.pk(Kind.DROP, drop.id), "body") or {})["state"] == "refused"
+    again = yard.datasets.put(yard.tenant, dataset.id, zipped({"a/1.png": picture(), "b/1.png": picture(2)}))
+    assert yard.run(again).state is DatasetState.READY
+    assert yard.datasets.table.get(yard.tenant.pk(Kind.DROP, drop.id), "body") == item, "what was sent was no drop"
+    assert len(yard.bus.told) == 1
 
 
 def test_a_dropped_archive_without_classes_says_so_in_its_report(yard: Yard) -> None:

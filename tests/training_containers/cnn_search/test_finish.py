@@ -61,7 +61,9 @@ def test_a_finalist_of_which_no_seed_came_through_is_trained_with_other_values(
     """J8, S5: a network of the user's own too; what is told of it are the values that it was trained with."""
     asked = finalist(harness, fails, name="transfer")
 
-    (trained,) = finish._trained(harness, [asked], seeds=2)
+    (trained,), easier = finish._trained(harness, [asked], seeds=2)
+
+    assert not easier
 
     recipe = trained.finalist.candidate.spec.training.model_dump()
     assert all(recipe[name] <= value for name, value in changed.items())
@@ -82,19 +84,21 @@ def test_what_failed_is_not_trained_again_by_an_attempt_that_goes_on(harness: Ha
     assert harness.journal == before and len(before) == 1 + harness.settings.retries
 
 
+@pytest.mark.parametrize(("batch_size", "begin_again"), [(16, False), (1024, True)])
 def test_a_finalist_that_never_fits_ends_the_job_with_the_code_of_it(
-    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int, begin_again: bool
 ) -> None:
-    """J8: what begins the job again reads it (millrace.recovery)."""
+    """J8: what begins the job again reads it (millrace.recovery), and it does so only where a smaller one is left."""
 
     def full(self: Harness, run: Run, say: Say) -> bytes | None:
         raise MemoryError
 
     monkeypatch.setattr(Harness, "_work", full)
 
-    sentence = refused(job(tmp_path, small, "cnn-native", batch_size=16, baselines=False, workers=1))
+    sentence = refused(job(tmp_path, small, "cnn-native", batch_size=batch_size, baselines=False, workers=1))
 
-    assert sentence.startswith(f"{contract.OUT_OF_MEMORY} No finalist could be trained: It needed more memory")
+    assert "No finalist could be trained: It needed more memory" in sentence
+    assert sentence.startswith(contract.OUT_OF_MEMORY) is begin_again
 
 
 def test_a_search_of_which_no_candidate_fits_ends_with_the_code_of_it(

@@ -39,6 +39,9 @@ def test_the_users_architecture_is_trained_with_the_users_values(native: Job) ->
     told = manifest.read(native.model)
 
     recipe = told.hyperparameters["winner"]["training"]
+    assert {name: told.hyperparameters[name] for name in ("epochs", "batch_size", "optimizer")} == {
+        name: recipe[name] for name in ("epochs", "batch_size", "optimizer")
+    }
     assert (recipe["optimizer"], recipe["learning_rate"], recipe["epochs"]) == ("adamw", 0.02, 6)
     assert told.strategy == "cnn-native" and told.metrics["test_accuracy"] > 0.7
     described, model = network.load(native.model)
