@@ -49,14 +49,15 @@ _NO_MATTER = r"matter(?= (?:whether|if|what|how|who|when|where|which)\b)"
 _NEUTRAL = re.compile(
     rf"n['’]t (?:(?:just|only|merely|simply)\b|{_NO_MATTER}|{_EXCESS})"
     rf"|\b(?:not (?:(?:only|just|merely|simply|solely|to mention)\b|{_NO_MATTER}|{_EXCESS})"
-    rf"|no (?:(?:doubt(?<!ha[sd] no doubt)(?<!have no doubt)|matter|stranger(?= to\b)|wonder|secret|denying"
+    rf"|no (?:(?:doubt|matter|stranger(?= to\b)|wonder|secret|denying"
     rf"|question(?=,? (?:that|about)\b))\b|{_EXCESS})|(?:never|cannot) {_EXCESS}"
     r"|(?:including|such as),? but not limited(?= to\b)|(?:whether or|may or may|might or might) not\b"
     r"|or not(?=\s?(?:[.,;:!?)—–]|\Z))|(?:without|with no) further(?= (?:ado|delay)\b)"
     r"|without (?:a )?(?:doubt|question)\b|nothing short(?= of\b)|look no further\b"
     r"|that(?:['’]s| is) not all(?=\s?[.!:;—–])|goes without saying\b|make no mistake\b"
     r"|(?:cannot|can['’]t) be (?:(?:over|under)(?:stated|estimated|emphasi[sz]ed)|denied)\b"
-    r"|more often than not\b|last but (?:certainly )?not least\b|(?:do not|don['’]t) hesitate(?= to\b))"
+    r"|more often than not\b|last but (?:certainly )?not least\b|(?:do not|don['’]t) (?:hesitate|forget)(?= to\b)"
+    r"|(?:cannot|can['’]t) wait(?= to\b)|not (?:un(?:common|usual|likely|reasonable)|impossible|infrequent)\b)"
 )
 """What negates nothing; it may go, as long as its last word does not stay behind alone: no doubt, doubt."""
 _FOCUS = frozenset("only just merely simply solely".split())

@@ -252,7 +252,7 @@ def _negations(source: str, rewrite: str, before: Facts, after: Facts) -> Iterat
 
 
 def _opposites(before: Facts, after: Facts) -> Iterator[Violation]:
-    heads = [[negation.head for negation in side.negations] for side in (before, after)]
+    heads = [[*(n.head for n in side.negations), *map(stem, side.neutral)] for side in (before, after)]
     for sides in opposites.turned(before.rest, after.rest, before.words, after.words, *heads):
         yield Violation("negation", *sides)
 
