@@ -178,6 +178,11 @@ def same_subject(scene: Scene, rule: Rule) -> list[Edit]:
 
 _SINGULAR = frozenset("is was has can could will would should must may might does".split())
 _PLURAL = frozenset("are were have".split())
+_BE = frozenset("is was are were".split())
+_ANOTHER = re.compile(
+    r" (?:the|an?|his|her|its|their|our|my|your|some|many) | (?!(?:matters|is|was|has|does)\b)[a-z]+s\b"
+)
+"""A noun that a pronoun could stand for too."""
 _NO_SUBJECT = frozenset(
     "some any all every each no many most few several two three four five six other another both either neither not "
     "only today here there now then often usually sometimes yesterday still even one".split()
@@ -196,6 +201,8 @@ def said_again(scene: Scene, rule: Rule) -> list[Edit]:
         for n in (2, 3):
             if s1 > used and one[:n] == two[:n] and len(one) > n and len(two) > n:
                 pronoun = _pronoun(two[:n], one[n], two[n])
+                if pronoun and one[n] not in _BE and _ANOTHER.search(scene.masked, s1, e1):
+                    break  # what the pronoun stands for would not be plain
                 if pronoun:
                     edits.append(Edit(s2, s2 + len(" ".join(two[:n])), pronoun, rule.id, True))
                     used = s2
