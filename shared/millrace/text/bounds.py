@@ -28,7 +28,7 @@ _AFTER = re.compile(
 )
 HINT = re.compile(
     r"\b(?:least|most|more|less|fewer|over|under|above|below|up|max\w*|minim\w*|exceed\w*|beyond|within|excess|limit\w*|"
-    r"cap|or|than|until|from|between|to|top|range|ceiling|floor|threshold|almost|nearly|long|far)\b|[<>≤≥+~–-]",
+    r"cap(?:s|ped)?|only|just|top(?:s|ped)?|surpass\w*|upwards?|min|or|than|until|from|between|to|range|ceiling|floor|threshold|almost|nearly|long|far)\b|[<>≤≥+~–-]",
     re.IGNORECASE,
 )
 _WORDS = frozenset(

@@ -56,10 +56,12 @@ _NEUTRAL = re.compile(
     r"|without (?:a )?(?:doubt|question)\b|nothing short(?= of\b)|look no further\b"
     r"|that(?:['’]s| is) not all(?=\s?[.!:;—–])|goes without saying\b|make no mistake\b"
     r"|(?:cannot|can['’]t) be (?:(?:over|under)(?:stated|estimated|emphasi[sz]ed)|denied)\b"
+    r"|,? if not(?= \w+,)(?<=, if not)|\bwhy not\b"
     r"|more often than not\b|last but (?:certainly )?not least\b|(?:do not|don['’]t) (?:hesitate|forget)(?= to\b)"
     r"|(?:cannot|can['’]t) wait(?= to\b)|not (?:un(?:common|usual|likely|reasonable)|impossible|infrequent)\b)"
 )
 """What negates nothing; it may go, as long as its last word does not stay behind alone: no doubt, doubt."""
+_SAYS_NOTHING = frozenset("not than of over above below under beyond least further short saying".split())
 _FOCUS = frozenset("only just merely simply solely".split())
 _HARD_NEGATIONS = frozenset(
     "not no never none nobody nothing nowhere neither nor without cannot no-one n't n’t".split()
@@ -335,7 +337,7 @@ def _scan(text: str, low: str) -> tuple[list[int], list[int], list[Negation], li
         elif start >= at:
             phrase = _neutral(low, start, end)
             if phrase:
-                neutral.append(_left_of(phrase, low))
+                neutral += filter(None, [_left_of(phrase, low)])
             else:
                 negations.append(Negation(_head(text, end), end))
             at = end
@@ -351,6 +353,8 @@ def _neutral(low: str, start: int, end: int) -> re.Match[str] | None:
 def _left_of(phrase: re.Match[str], low: str) -> str:
     """What would turn the sense, were it all that is left: "doubt" of "no doubt", "only staff" of "not only staff"."""
     last = phrase.group().rsplit(" ", 1)[1]
+    if last in _SAYS_NOTHING:
+        return ""
     if last not in _FOCUS:
         return last
     return f"{last} {following.group()}" if (following := WORD.search(low, phrase.end())) else last
@@ -372,6 +376,6 @@ def _head(text: str, end: int) -> str:
         return number.group(1).replace(",", "")
     stop = _CLAUSE_END.search(text, end, end + 60)
     for word in WORD.finditer(text, end, stop.start() if stop else min(len(text), end + 60)):
-        if word.group().lower() not in STOP:
+        if word.group().lower() not in STOP and word.group().lower() != "longer":
             return stem(word.group())
     return ""

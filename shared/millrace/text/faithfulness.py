@@ -172,10 +172,10 @@ def _otherwise(before: Facts, after: Facts) -> Iterator[Violation]:
             yield Violation(
                 "number", *(f"{some[0].bound.strip('?')} {some[0].text.strip()}".strip() for some in (told, now))
             )
-        per, per_now = ({x.per for x in some if x.per} for some in (told, now))
-        if per and per_now and not per & per_now:
+        per, per_now = ({part for x in some for part in x.per.split("/") if part} for some in (told, now))
+        if per - per_now and per_now - per:
             text = told[0].text.strip()
-            yield Violation("unit", f"{text} per {min(per)}", f"{text} per {min(per_now)}")
+            yield Violation("unit", *(f"{text} per {min(ones)}" for ones in (per - per_now, per_now - per)))
 
 
 def _turned_round(before: Facts, after: Facts) -> Iterator[Violation]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence, Set
 
+from millrace.text.quantities import A_NUMBER
 from millrace.text.words import STOP, WORD, stem
 
 _PAIRS = """
@@ -48,6 +49,7 @@ def _table() -> dict[str, frozenset[str]]:
 
 _OPPOSITES = _table()
 _SENTENCE = re.compile(r"[.!?;:](?!\w)|\n")
+_BOUND = rf"\bor {{0}}\b|\b{{0}} than {A_NUMBER}"
 _REACH = 60
 _LOOKED_AT = 4
 """Places of one word that are compared; a word that stands more often seldom goes at once."""
@@ -64,11 +66,23 @@ def turned(
     gone, come = words - now, now - words
     for word in sorted(gone & _OPPOSITES.keys()):
         for other in sorted(_OPPOSITES[word] & come):
-            if _alike(source, word, negated, rewrite, other, negated_now):
+            if not _left_open(source, word, rewrite, other) and _alike(
+                source, word, negated, rewrite, other, negated_now
+            ):
                 yield word, other
     for one, other in sorted(_prefixed(gone, come))[:_PREFIXED]:
         if _alike(source, one, negated, rewrite, other, negated_now):
             yield one, other
+
+
+def _left_open(source: str, word: str, rewrite: str, other: str) -> bool:
+    """A bound, which is compared as such, or what is nearly all: no more than 5 and 5 or fewer, almost all and most."""
+    sides = ((source, word), (rewrite, other))
+    return all(re.search(_BOUND.replace("{0}", said), text, re.IGNORECASE) for text, said in sides) or any(
+        {word, other} == {"all", "most"}
+        and re.search(rf"\b(?:nearly|almost|virtually|practically) {said}\b", text, re.IGNORECASE)
+        for text, said in sides
+    )
 
 
 def _prefixed(gone: Words, come: Words) -> Iterator[tuple[str, str]]:
@@ -80,13 +94,20 @@ def _alike(
     source: str, word: str, negated: Sequence[str], rewrite: str, other: str, negated_now: Sequence[str]
 ) -> bool:
     """The same stands before both or after both, or nothing does, and both are negated or neither."""
-    if (stem(word) in negated) != (stem(other) in negated_now):
+    before, now = _away(source, word) or stem(word) in negated, _away(rewrite, other) or stem(other) in negated_now
+    if before != now:
         return False
     if "unless" in (word, other) and len(negated) != len(negated_now):
         return False
-    (before, after), (before_now, after_now) = _beside(source, word), _beside(rewrite, other)
-    alone = not (before or before_now or after or after_now)
-    return alone or bool(before & before_now or after & after_now)
+    (left, right), (left_now, right_now) = _beside(source, word), _beside(rewrite, other)
+    alone = not (left or left_now or right or right_now)
+    return alone or bool(left & left_now or right & right_now)
+
+
+def _away(text: str, word: str) -> bool:
+    """Far from clear is unclear."""
+    found = re.search(rf"\b(?:far from|anything but|hardly|scarcely|barely) {word}\b", text, re.IGNORECASE)
+    return found is not None
 
 
 def _beside(text: str, word: str) -> tuple[set[str], set[str]]:

@@ -119,12 +119,20 @@ def _places(sentences: list[list[tuple[Thing, str]]]) -> dict[Thing, Place]:
     }
 
 
+def _listed(thing: Thing, was: Place, now: Place) -> bool:
+    """It stands beside the same member of a list, on its other side: Anna, Tom and Ben; Ben, Tom and Anna."""
+    beside = ((was.after, now.before), (was.before, now.after))
+    return any(one and one == other and one.kind == thing.kind for one, other in beside)
+
+
 def _crossed(old: dict[Thing, Place], new: dict[Thing, Place]) -> Iterator[Binding]:
     """A voice that changed moves both rightly: "by" then stands before another than it did."""
     moved = {(old[thing], new[thing]): thing for thing in old if thing in new and old[thing] != new[thing]}
     for (was, now), thing in moved.items():
         other = moved.get((now, was))
-        if other and thing < other and thing.kind == other.kind and was.led == now.led and any((*was[:2], *now[:2])):
+        if not other or other <= thing or thing.kind != other.kind or was.led != now.led:
+            continue
+        if any((*was[:2], *now[:2])) and not _listed(thing, was, now):
             yield thing, other
 
 

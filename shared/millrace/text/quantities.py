@@ -32,6 +32,7 @@ SUFFIX = {"k": 1000, "m": 10**6, "mn": 10**6, "mm": 10**6, "b": 10**9, "bn": 10*
 SOFT = {
     "one": Decimal(1), "both": Decimal(2), "couple": Decimal(2), "pair": Decimal(2), "dozen": Decimal(12),
     "single": Decimal(1), "half": Decimal("0.5"), "halved": Decimal("0.5"), "halving": Decimal("0.5"),
+    "halve": Decimal("0.5"),
     "quarter": Decimal("0.25"), "thirds": Decimal(3), "third": Decimal(3), "first": Decimal(1), "second": Decimal(2),
     "fourth": Decimal(4), "fifth": Decimal(5), "sixth": Decimal(6), "seventh": Decimal(7), "eighth": Decimal(8),
     "ninth": Decimal(9), "tenth": Decimal(10),
@@ -134,7 +135,7 @@ _NOT_SHARED = re.compile(
     re.I,
 )
 _IDIOM_BEFORE = re.compile(r"\b(?:think|thinks|thinking|thought|once or) \Z", re.IGNORECASE)
-_IDIOM_AFTER = re.compile(r"(?:-| (?:down|over|up|back|check|edged)\b)")
+_IDIOM_AFTER = re.compile(r"(?:-| (?:down|over|up|back|check|edged|as)\b(?! (?:much|many|fast|large|long)\b))")
 _WHOLE_AFTER = re.compile(r" (?:the|its|their|his|her|our|your|my|that|what)\b")
 
 
@@ -264,7 +265,7 @@ def _quantity(match: re.Match[str], text: str) -> Quantity | None:
 
 def _firm(text: str, word: str, start: int, end: int) -> bool:
     """The word is a number and no phrase: twice a day, doubled, double the price; not think twice, double down."""
-    if word in ("halved", "halving"):
+    if word in ("halve", "halved", "halving"):
         return True
     if word not in TIMES or word == "once" or _IDIOM_AFTER.match(text, end):
         return False
@@ -304,7 +305,7 @@ def _related(value: str, unit: str, found: str, soft: bool, text: str, start: in
     word = noun.group(1) if noun else ""
     after = noun.end() if noun and not unit else end
     about = _ABOUT.match(text, after)
-    of = about.group(1) if about else word if unit else ""
+    of = about.group(1) if about else word if unit and word.lower() not in ("per", "each", "every") else ""
     by = per(text, end) or (per(text, after) if after != end else "")
     if speed := SPEEDS.get((unit, by)):
         unit, by = speed, ""

@@ -8,6 +8,7 @@ from millrace.text.blocks import MASK
 from millrace.text.edits import Edit
 from millrace.text.ruledata import Rule
 from millrace.text.scene import Scene
+from millrace.text.words import STOP
 
 PRONOUNS = "it|they|we|he|she|I|you|this|that|these|those|there"
 FINITE = (
@@ -170,13 +171,17 @@ def same_subject(scene: Scene, rule: Rule) -> list[Edit]:
         return edits
     for start, end in scene.spans:
         match = _SAME.fullmatch(scene.masked, start, end) if end - start < 240 else None
-        if match and match["who"].lower() == match["again"].lower() and not _BINDS.search(match["left"]):
+        if not match or match["who"].lower() != match["again"].lower() or _BINDS.search(match["left"]):
+            continue
+        if match["who"].lower() in ("i", "we", "you") or not _DETERMINERS & set(match["left"].lower().split()):
+            # of another it or he the second half may speak of what was named in the first
             verb = {"'m": " am", "'re": " are", "'ve": " have"}.get((match["short"] or "").lower(), "")
             edits.append(Edit(match.start("cut"), match.end("cut"), f" and{verb}", rule.id))
     return edits
 
 
-_SINGULAR = frozenset("is was has can could will would should must may might does".split())
+_SINGULAR = frozenset("is was has does".split())
+"""None that goes with several as well: young people can."""
 _PLURAL = frozenset("are were have".split())
 _BE = frozenset("is was are were".split())
 _ANOTHER = re.compile(
@@ -185,7 +190,8 @@ _ANOTHER = re.compile(
 """A noun that a pronoun could stand for too."""
 _NO_SUBJECT = frozenset(
     "some any all every each no many most few several two three four five six other another both either neither not "
-    "only today here there now then often usually sometimes yesterday still even one".split()
+    "only today here there now then often usually sometimes yesterday still even one "
+    "nothing everything nobody everybody everyone".split()
 )
 """What says of which ones or when; a pronoun would lose it."""
 
@@ -213,6 +219,8 @@ def said_again(scene: Scene, rule: Rule) -> list[Edit]:
 def _pronoun(subject: list[str], one: str, two: str) -> str:
     """It or They for a subject of plain words before two verbs, "" where that is not certain."""
     first, head = subject[0].lower(), subject[-1]
+    if first in STOP and first not in _DETERMINERS:
+        return ""  # if it, when they
     if first in _NO_SUBJECT or not all(map(str.isalpha, subject)) or not all(map(str.islower, subject[1:])):
         return ""
     if head.endswith("s") and not head.endswith(("ss", "us", "is")):

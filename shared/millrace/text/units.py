@@ -39,11 +39,16 @@ _UNIT_WORDS = {
 _LENGTHS = "km m cm mm mi ft in yd".split()
 UNITS = {word: unit for unit, words in _UNIT_WORDS.items() for word in words.split()}
 UNITS |= {"per cent": "%", "percentage point": "pp", "percentage points": "pp", "megawatt": "mw", "megawatts": "mw"}
+UNITS |= {"percentage-point": "pp", "percentage-points": "pp"}
+_POWERS = (
+    ("²", ("square {}", "square-{}", "sq {}", "sq. {}", "{}²", "{}2")),
+    ("³", ("cubic {}", "cubic-{}", "cu {}", "{}³", "{}3")),
+)
 UNITS |= {
     form: f"{unit}{power}"
     for unit in _LENGTHS
     for word in _UNIT_WORDS[unit].split()
-    for power, forms in (("²", ("square {}", "sq {}", "sq. {}", "{}²")), ("³", ("cubic {}", "cu {}", "{}³")))
+    for power, forms in _POWERS
     for form in (form.format(word) for form in forms)
 }
 _PERIODS = {

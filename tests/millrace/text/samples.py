@@ -329,6 +329,42 @@ FAITHFUL_PAIRS += [
     ("At 5 mg a kilo a day it costs $5 a head.", "At 5 mg/kg/day it costs 5 dollars per person."),
 ]
 
+FAITHFUL_PAIRS += [
+    ("Invite no more than 5 people.", "Invite 5 or fewer people."),
+    ("Give no less than 3 days' notice.", "Give 3 or more days' notice."),
+    ("We need 5 or more people.", "We need no fewer than 5 people."),
+    ("We don't know whether or not it works.", "We do not know whether it works."),
+    ("Buy no more than 5 if you have over 10 points.", "Buy at most 5 if you have more than 10 points."),
+    ("Last but not least, back up a minimum of 3 times.", "Finally, back up at least 3 times."),
+    ("It costs $5 per user per month.", "It costs $5 per month per user."),
+    ("It costs $5 per user per month.", "It costs $5 per month for each user."),
+    ("Give 5 mg/kg per day.", "Give 5 mg per day per kg."),
+    ("It costs $20 per user or $35 monthly.", "It costs $20 for each user or $35 per month."),
+    ("They live in a 200-square-metre flat.", "They live in a flat of 200 square metres."),
+    ("There was a 5-percentage-point rise.", "There was a rise of 5 percentage points."),
+    ("It has 200 m2 of space.", "It has 200 m² of space."),
+    ("The page is no longer available in Europe.", "The page is now unavailable in Europe."),
+    ("The key is no longer valid for this site.", "The key is now invalid for this site."),
+    ("It is far from clear whether users agree.", "It is unclear whether users agree."),
+    ("No more than 3 people may enter.", "Only 3 people may enter."),
+    ("Upload at most 10 files.", "Uploads are capped at 10 files."),
+    ("More than 5,000 people came.", "Attendance surpassed 5,000 people."),
+    ("Keep at least 5 copies.", "Keep a min. of 5 copies."),
+    ("This will cut costs in half.", "This will halve costs."),
+    ("The sofa doubles as a bed.", "The sofa also serves as a bed."),
+    ("Anna, Tom and Ben attended.", "Ben, Tom and Anna attended."),
+    ("Open ports 3, 5 and 7.", "Open ports 7, 5 and 3."),
+    ("There were hundreds, if not thousands, of users.", "There were hundreds or even thousands of users."),
+    ("Why not try it?", "Try it."),
+    ("Nearly all users agreed.", "Most users agreed."),
+    ("The report was written by Anna in 2019.", "Anna wrote the report in 2019."),
+    ("There are approximately 50 people.", "There are about 50 people."),
+    ("It isn't necessary to restart.", "You need not restart."),
+    ("More than 5 users failed.", "Over 5 users failed."),
+    ("At least 5 users failed.", "No fewer than 5 users failed."),
+    ("She could not find the file.", "She was unable to find the file."),
+]
+
 PLANTED = [
     # kind, source, rewrite with one planted change
     ("number", "We sold 412 units to the shop.", "We sold 421 units to the shop."),

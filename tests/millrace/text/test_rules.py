@@ -301,6 +301,11 @@ STAYS = [
     "They met a very, very old friend.",
     "A host of problems arises.",
     "The effect was robust.",
+    "If costs are low, buy. If costs are high, wait.",
+    "Young people can learn. Young people can teach.",
+    "Everything else is ready. Everything else is paid.",
+    "It replaced the old server, and it was retired in May.",
+    "He met a man in Paris, and he was tall.",
 ]
 """What a rule of words alone would break: another meaning, another part of speech, an honest doubt."""
 
