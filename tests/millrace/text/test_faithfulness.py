@@ -150,7 +150,7 @@ def test_repetition_of_any_opener_takes_linear_time(unit: str) -> None:
 
     seconds(500)
 
-    assert seconds(8_000) < 24 * max(min(seconds(1_000) for _ in range(2)), 0.005)
+    assert min(seconds(8_000) for _ in range(3)) < 24 * max(min(seconds(1_000) for _ in range(3)), 0.005)
 
 
 @pytest.mark.parametrize(
@@ -166,4 +166,4 @@ def test_many_different_words_take_linear_time(frame: str) -> None:
 
     seconds(500)
 
-    assert seconds(8_000) < 24 * max(min(seconds(1_000) for _ in range(2)), 0.005)
+    assert min(seconds(8_000) for _ in range(3)) < 24 * max(min(seconds(1_000) for _ in range(3)), 0.005)
