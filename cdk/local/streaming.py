@@ -22,6 +22,7 @@ from typing import Any
 
 from .aws import client
 from .embedded.functions import unpacked
+from .ports import free_port
 from .settings import ACCOUNT, Twin, clean_env
 
 START_S = 30.0
@@ -88,7 +89,7 @@ class Server:
 
     twin: Twin
     function: Function
-    port: int = field(default_factory=lambda: _free_port())
+    port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -150,12 +151,6 @@ class Server:
         env = clean_env(**runtime, **self.function.env)
         folder = Path(self.twin.engine_python).parent  # whose Python the other handlers run on
         return env | {"AWS_LWA_PORT": str(self.port), "PATH": f"{folder}:{env.get('PATH', '')}"}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _ready(port: int, path: str) -> bool:

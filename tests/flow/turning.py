@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,15 +11,10 @@ from typing import Any
 from cdk.local.__main__ import up
 from cdk.local.api import Api
 from cdk.local.aws import client
+from cdk.local.ports import free_port
 from cdk.local.settings import REPO, Twin
 
 FAKE_IMAGES = Path(__file__).parent / "fake_images"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def until(look: Callable[[], Any], what: str, within_s: float = 40.0) -> Any:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import http.client
 import shutil
-import socket
 import threading
 import time
 import uuid
@@ -20,6 +19,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from ..ports import free_port
 from ..settings import ACCOUNT, Twin
 from . import container, namespace, objects
 from .container import Container
@@ -278,7 +278,7 @@ class Endpoints:
         if source and objects.download(self.s3, source["S3Uri"], root / "model") == 0:
             raise invalid(f"Could not find model data at {source['S3Uri']}.")
         isolated = bool(model.get("EnableNetworkIsolation")) and namespace.isolation_reachable()
-        port = PORT if isolated else _free_port()
+        port = PORT if isolated else free_port()
         env = {**primary.get("Environment", {}), "SAGEMAKER_BIND_TO_PORT": str(port)}
         image = container.name_of(self.twin, primary["Image"])
         server = Server(container.serve(self.twin, name, image, root, env, isolated=isolated), root, port, isolated)
@@ -346,12 +346,6 @@ def _read(server: Server, log: LogStream) -> None:
         server.last_lines.append(line.strip())
         log.write(line)
     log.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _name(request: Record, field_name: str) -> str:

@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -23,6 +22,7 @@ import pytest
 from cdk.local.aws import client
 from cdk.local.deploy import Assembly, deploy
 from cdk.local.engine import save_now
+from cdk.local.ports import free_port
 from cdk.local.sagemaker.container import images_file
 from cdk.local.settings import REPO, Twin
 from cdk.local.twin import Running, ready_file
@@ -30,12 +30,6 @@ from cdk.local.twin import Running, ready_file
 HERE = Path(__file__).parent
 IMAGE = "000000000000.dkr.ecr.us-east-1.amazonaws.com/fake:fake"
 ROLE = "arn:aws:iam::000000000000:role/containers"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def until(found: Callable[[], Any], what: str, within_s: float = 25.0) -> Any:

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from millrace.keys import Keys
 from millrace.providers import Ask, torchserve
 from millrace.providers.reach import Reach
 
+from cdk.local.ports import free_port
 from tests.millrace.providers.conftest import FakeSecrets
 
 HANDLER = """
@@ -57,7 +57,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     (model / "MAR-INF").mkdir(parents=True)
     (model / "MAR-INF" / "MANIFEST.json").write_text(json.dumps(MANIFEST))
     (model / "handler.py").write_text(HANDLER)
-    inference, management, metrics, *grpc = (_free_port() for _ in range(5))
+    inference, management, metrics, *grpc = (free_port() for _ in range(5))
     settings = {
         "inference_address": f"http://127.0.0.1:{inference}",
         "management_address": f"http://127.0.0.1:{management}",
@@ -102,11 +102,6 @@ def _await_worker(served: Served, process: subprocess.Popen[bytes]) -> None:
     while not torchserve.health(_entry(served), 5.0, _reach(served)).ok:
         assert process.poll() is None and time.monotonic() < deadline, served.log.read_text()[-2000:]
         time.sleep(0.2)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def _entry(served: Served) -> Entry:

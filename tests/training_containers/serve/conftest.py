@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from cdk.local.ports import free_port
 from tests.training_containers.gguf import phi3
 from training_containers.common import manifest
 from training_containers.gguf import converter, quantize
@@ -46,12 +46,6 @@ class Served:
     url: str
     process: subprocess.Popen[str]
     log: Path
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def serve(root: Path, log: Path, **env: str) -> subprocess.Popen[str]:
