@@ -25,8 +25,11 @@ LAMBDA_HICCUPS = [
 """What Lambda itself may stumble over. Every step may be repeated, so a process that died is tried again too."""
 DISCARDED = "$.discarded"
 """Where answers go that nobody reads. Not null: the CDK drops nulls from its JSON, and the state would be replaced."""
-SAGEMAKER_HICCUPS = ["SageMaker.AmazonSageMakerException", "SageMaker.ThrottlingException"]
-"""Of the call that starts a job, never of the job: a failed job is States.TaskFailed and is not run again."""
+SAGEMAKER_BUSY, SAGEMAKER_HICCUP = "SageMaker.ThrottlingException", "SageMaker.AmazonSageMakerException"
+"""Of the call that starts a job, never of the job: a failed job is States.TaskFailed and is not run again.
+
+The second says anything, also that the job was started by a call whose reply was lost: that is no better for waiting.
+"""
 
 NVME = ("ml.*d.*", "ml.g4dn.*", "ml.g5.*", "ml.g6*", "ml.p3dn.*", "ml.p4*", "ml.p5*", "ml.p6*", "ml.trn*")
 """Families of instances with local disks. Source: AWS, "Instance store" of the EC2 instance types."""
@@ -117,7 +120,10 @@ def train(
             "EnableInterContainerTrafficEncryption": True,
         },
         "TimeoutSeconds": timeout_s,
-        "Retry": retry(SAGEMAKER_HICCUPS, interval_s=15, limit_s=300),
+        "Retry": [
+            *retry([SAGEMAKER_BUSY], interval_s=15, limit_s=300),
+            *retry([SAGEMAKER_HICCUP], attempts=3, interval_s=5),
+        ],
         "Catch": caught(otherwise),
         "ResultSelector": {name + ".$": "$." + name for name in ("TrainingJobStatus", "SecondaryStatus")},
         "ResultPath": result,

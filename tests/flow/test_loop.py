@@ -97,7 +97,8 @@ def test_a_training_that_fails_ends_as_failed_with_one_sentence(turning: Turning
     """J8: and the next job runs."""
     job = turning.job(_begin(turning, seed), "failed")
     assert says in job["error"]
-    assert turning.api.get(f"/api/models/{job['model_id']}")["state"] == "failed"
+    model = f"/api/models/{job['model_id']}"  # settled after the job, a moment later
+    until(lambda: turning.api.get(model)["state"] == "failed", "the end of the version")
 
 
 @pytest.mark.parametrize(

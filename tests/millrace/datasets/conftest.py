@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import orjson
 import pytest
@@ -30,7 +30,7 @@ class Yard:
     datasets: Datasets
     intake: Intake
     states: FakeStates
-    bus: FakeEvents
+    bus: FakeEvents = field(default_factory=FakeEvents)
     tenant: Tenant = ACME
 
     def draft(self, name: str = "animals", domain: str = "zoo") -> Dataset:
