@@ -44,7 +44,18 @@ def test_a_deployment_waits_for_an_endpoint_that_another_version_comes_up_behind
     delays = [min(busy["IntervalSeconds"] * 2**n, busy["MaxDelaySeconds"]) for n in range(busy["MaxAttempts"])]
 
     assert busy["ErrorEquals"] == ["Unavailable"] and 1_200 < sum(delays) / 2 < sum(delays) < 3_600
-    assert [name for name, state in by_name if len(state.get("Retry", [])) > 1] == ["Deploy"]
+    assert [name for name, state in by_name if len(state.get("Retry", [])) > 1 and name not in JOBS] == ["Deploy"]
+
+
+def test_a_start_of_a_container_waits_long_for_a_busy_service_and_short_for_any_other_refusal(
+    machine: dict[str, Any],
+) -> None:
+    """J8: a start whose reply was lost is such a refusal, and the job is begun again after it."""
+    for name in JOBS:
+        busy, other = machine["States"][name]["Retry"]
+        most = [sum(one["IntervalSeconds"] * 2**n for n in range(one["MaxAttempts"])) for one in (busy, other)]
+        assert busy["ErrorEquals"] == ["SageMaker.ThrottlingException"] and most[0] > 200
+        assert other["ErrorEquals"] == ["SageMaker.AmazonSageMakerException"] and most[1] < 40
 
 
 def test_every_container_is_cut_off_encrypted_and_bounded(machine: dict[str, Any]) -> None:
