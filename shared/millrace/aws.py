@@ -5,7 +5,7 @@ Endpoints and credentials come from the environment, so the same code meets AWS 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -48,8 +48,11 @@ _MISSING = {
     "NoSuchBucket",
     "404",
     "ResourceNotFoundException",
+    "ResourceNotFound",
     "ExecutionDoesNotExist",
 }
+_OVER = "ValidationException"
+"""What SageMaker says to the stop of a training job that is over, and of one that never was."""
 
 
 @cache
@@ -139,6 +142,19 @@ def mapped(what: str) -> Iterator[None]:
         raise MillraceError(f"{what} was not a call that the service has.") from error
     except BotoCoreError as error:
         raise Unavailable(f"{what} failed: {error}") from error
+
+
+def stop(what: str, call: Callable[..., Any], **arguments: Any) -> None:
+    """Stopping what is not there, or is over, is a success; any other refusal is told."""
+    try:
+        with mapped(what):
+            call(**arguments)
+    except NotFound:
+        return
+    except MillraceError as error:
+        cause = error.__cause__
+        if not isinstance(cause, ClientError) or code_of(cause) != _OVER:
+            raise
 
 
 def _ours(what: str, error: ClientError) -> MillraceError:

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
-from botocore.exceptions import ClientError
 
 from . import aws
 from .artifacts import Store
@@ -379,13 +378,13 @@ class Jobs:
 
     def stop_work(self, job: Job) -> None:
         """Stop the attempt's execution and whatever container it left running."""
-        _ignoring_absence(self.stepfunctions.stop_execution, executionArn=self.execution_arn(job))
+        aws.stop("Stopping", self.stepfunctions.stop_execution, executionArn=self.execution_arn(job))
         self.stop_containers(job)
 
     def stop_containers(self, job: Job) -> None:
         for part in job.parts:
             name = job_name(self.prefix, job.id, job.attempt, part)
-            _ignoring_absence(self.sagemaker.stop_training_job, TrainingJobName=name)
+            aws.stop("Stopping", self.sagemaker.stop_training_job, TrainingJobName=name)
 
     def machine_of(self, job: Job) -> str:
         return search_machine(self.machine) if job.dataset_id else self.machine
@@ -467,20 +466,3 @@ class Jobs:
 
     def _waiting(self, job_id: str) -> bool:
         return bool((self.table.get(system_pk(Kind.ACTIVE_JOB), job_id) or {}).get("waiting"))
-
-
-_OVER = ("ExecutionDoesNotExist", "ResourceNotFound", "ValidationException")
-"""ValidationException is what SageMaker says of a training job that is over, and of one that never was."""
-
-
-def _ignoring_absence(call: Any, **arguments: Any) -> None:
-    """Stopping what is not there, or is over, is a success."""
-    try:
-        with aws.mapped("Stopping"):
-            call(**arguments)
-    except NotFound:
-        return
-    except MillraceError as error:
-        cause = error.__cause__
-        if not isinstance(cause, ClientError) or aws.code_of(cause) not in _OVER:
-            raise

@@ -2,16 +2,10 @@
 
 AWS: through `asking`.
 
-To the measures of `text.scores` come, from the logits of the GGUF model that serves:
-
-name                 range        what it is                                        known error
-mean_logprob         -inf .. 0    mean log-probability of a token, nats             rare subjects lower it too
-surprise_burstiness  0 .. ~3      deviation of the tokens' surprise over its mean   noise under 100 tokens
-token_likeness       0 .. 1       AI-likeness: share of texts of that model's own   compares with that model alone;
-                                  that would be less likely than this one           see training_containers/serve
-
-They say how a text looks to one model and are no more of a detector than the others; nothing is fitted or measured on
-texts of people. Of a text that the model's context does not hold the beginning is read (`truncated`).
+To the measures of `text.scores` come MEASURES, from the logits of the GGUF model that serves: what each is, its range
+and its known error stand in training_containers/serve/likelihood.py. They say how a text looks to one model and are no
+more of a detector than the others; nothing is fitted or measured on texts of people. Of a text that the model's context
+does not hold the beginning is read (`truncated`).
 """
 
 from __future__ import annotations

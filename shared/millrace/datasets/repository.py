@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
-from botocore.exceptions import ClientError
 
 from .. import aws
 from ..artifacts import Store
@@ -261,7 +260,7 @@ class Datasets:
         self._update(tenant, id, {"deleting": True}, {"deleting": False}, "delete-")
         try:
             self._remove(tenant, id)
-        except Unavailable:
+        except MillraceError:
             return
 
     def _remove(self, tenant: Tenant, id: str) -> None:
@@ -407,15 +406,7 @@ class Datasets:
             return None
 
     def _stop(self, dataset: Dataset) -> None:
-        """Stopping what is not there, or is over, is a success."""
-        try:
-            with aws.mapped("Stopping the intake"):
-                self.stepfunctions.stop_execution(executionArn=self._execution(dataset))
-        except Unavailable:
-            raise
-        except MillraceError as error:
-            if not isinstance(error.__cause__, ClientError):
-                raise
+        aws.stop("Stopping the intake", self.stepfunctions.stop_execution, executionArn=self._execution(dataset))
 
 
 def _marked(tenant: Tenant, id: str) -> Item:

@@ -47,7 +47,7 @@ IMAGE = re.compile(r"!\[[^\]\n]{0,300}\]\(")
 _EXCESS = rf"(?:{bounds.MORE}|{bounds.LESS})(?= {q.A_NUMBER})"
 _NO_MATTER = r"matter(?= (?:whether|if|what|how|who|when|where|which)\b)"
 _NEUTRAL = re.compile(
-    rf"n['’]t (?:(?:just|only|merely|simply)\b|{_NO_MATTER}|{_EXCESS})"
+    rf", if not(?= \w+,)|n['’]t (?:(?:just|only|merely|simply)\b|{_NO_MATTER}|{_EXCESS})"
     rf"|\b(?:not (?:(?:only|just|merely|simply|solely|to mention)\b|{_NO_MATTER}|{_EXCESS})"
     rf"|no (?:(?:doubt|matter|stranger(?= to\b)|wonder|secret|denying"
     rf"|question(?=,? (?:that|about)\b))\b|{_EXCESS})|(?:never|cannot) {_EXCESS}"
@@ -56,7 +56,7 @@ _NEUTRAL = re.compile(
     r"|without (?:a )?(?:doubt|question)\b|nothing short(?= of\b)|look no further\b"
     r"|that(?:['’]s| is) not all(?=\s?[.!:;—–])|goes without saying\b|make no mistake\b"
     r"|(?:cannot|can['’]t) be (?:(?:over|under)(?:stated|estimated|emphasi[sz]ed)|denied)\b"
-    r"|,? if not(?= \w+,)(?<=, if not)|\bwhy not\b"
+    r"|\bwhy not\b"
     r"|more often than not\b|last but (?:certainly )?not least\b|(?:do not|don['’]t) (?:hesitate|forget)(?= to\b)"
     r"|(?:cannot|can['’]t) wait(?= to\b)|not (?:un(?:common|usual|likely|reasonable)|impossible|infrequent)\b)"
 )

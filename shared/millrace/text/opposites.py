@@ -49,7 +49,6 @@ def _table() -> dict[str, frozenset[str]]:
 
 _OPPOSITES = _table()
 _SENTENCE = re.compile(r"[.!?;:](?!\w)|\n")
-_BOUND = rf"\bor {{0}}\b|\b{{0}} than {A_NUMBER}"
 _REACH = 60
 _LOOKED_AT = 4
 """Places of one word that are compared; a word that stands more often seldom goes at once."""
@@ -78,11 +77,11 @@ def turned(
 def _left_open(source: str, word: str, rewrite: str, other: str) -> bool:
     """A bound, which is compared as such, or what is nearly all: no more than 5 and 5 or fewer, almost all and most."""
     sides = ((source, word), (rewrite, other))
-    return all(re.search(_BOUND.replace("{0}", said), text, re.IGNORECASE) for text, said in sides) or any(
-        {word, other} == {"all", "most"}
-        and re.search(rf"\b(?:nearly|almost|virtually|practically) {said}\b", text, re.IGNORECASE)
-        for text, said in sides
-    )
+    if all(re.search(rf"\bor {said}\b|\b{said} than {A_NUMBER}", text, re.IGNORECASE) for text, said in sides):
+        return True
+    hedged = (rf"\b(?:nearly|almost|virtually|practically) {said}\b" for _, said in sides)
+    found = (re.search(hedge, text, re.IGNORECASE) for hedge, (text, _) in zip(hedged, sides, strict=True))
+    return {word, other} == {"all", "most"} and any(found)
 
 
 def _prefixed(gone: Words, come: Words) -> Iterator[tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from itertools import product
+from typing import Any
 
 import orjson
 import pytest
@@ -16,6 +17,7 @@ from millrace.errors import Conflict, InvalidInput, NotFound
 from millrace.intake import Dropped
 from millrace.tenants import Kind
 
+from tests.fakes import client_error
 from tests.millrace.datasets.archives import picture, zipped
 from tests.millrace.datasets.conftest import Yard
 
@@ -130,6 +132,25 @@ def test_what_a_stopped_intake_still_writes_is_removed_when_no_function_can_be_l
 
 def _crash(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+def test_a_deletion_whose_intake_may_not_be_stopped_is_ended_by_the_sweeper(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D4: a refusal is no stop; nothing is taken from under an intake that works on."""
+    dataset = yard.datasets.put(yard.tenant, yard.draft().id, zipped({"a/1.png": picture()}))
+    with monkeypatch.context() as patched:
+        patched.setattr(yard.states, "stop_execution", refused)
+        yard.datasets.delete(yard.tenant, dataset.id)
+
+    with pytest.raises(NotFound):
+        yard.datasets.get(yard.tenant, dataset.id)
+    assert yard.keys() and yard.datasets.sweep_one(yard.tenant, dataset.id, stamp()) == "deleted"
+    assert not yard.keys() and yard.datasets.find(yard.tenant, dataset.id) is None
+
+
+def refused(**_: Any) -> None:
+    raise client_error("AccessDeniedException")
 
 
 def test_a_dropped_archive_is_adopted_once(yard: Yard) -> None:
