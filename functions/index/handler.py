@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import millrace.indexing  # noqa: F401 - needed at every event: loaded while the function starts
 from millrace.datapoints import DataPoint
 from millrace.errors import NotFound
 from millrace.settings import Storage

@@ -9,6 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import millrace.admission
+import millrace.datasets.repository
+import millrace.deployment
+import millrace.policies  # noqa: F401 - needed at every event: loaded while the function starts
 from millrace import clock
 from millrace.clock import stamp
 from millrace.contract import Tier

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import millrace.pipeline
+import millrace.searching  # noqa: F401 - needed at every event: loaded while the function starts
 from millrace.advisers import Advisers
 from millrace.settings import Propose
 from millrace.talking import Talking

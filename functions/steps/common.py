@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import millrace.pipeline  # noqa: F401 - needed at every event: loaded while the function starts
 from millrace.settings import Steps
 from millrace.tenants import Tenant
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import millrace.searching  # noqa: F401 - needed at every event: loaded while the function starts
+
 from functions import parts
 from functions.observability import logger
 from functions.steps.common import settings, subject
