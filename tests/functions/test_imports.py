@@ -15,7 +15,7 @@ from tests.conftest import ENVIRONMENT
 ROOT = Path(__file__).parents[2]
 HEAVY = {"openai", "anthropic", "google.genai", "genai_prices", "httpx", "httpx2", "numpy", "torch", "duckdb", "moto"}
 CEILINGS = {
-    "functions.gateway.handler": 880,
+    "functions.gateway.handler": 690,
     "functions.authorize.handler": 520,
     "functions.rewrite.handler": 670,
     "functions.ingest.handler": 640,
@@ -51,6 +51,10 @@ def test_a_cold_start_loads_no_heavy_package_and_stays_under_its_ceiling(handler
 
     assert not HEAVY & loaded
     assert len(loaded) <= CEILINGS[handler], f"{handler} loads {len(loaded)} modules"
+
+
+def test_the_gateway_loads_no_router_before_it_is_asked() -> None:
+    assert not [name for name in _modules("functions.gateway.handler") if "routers." in name]
 
 
 def test_every_function_has_a_ceiling() -> None:

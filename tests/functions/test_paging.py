@@ -16,10 +16,10 @@ WHOLE = {"/api/models/available", "/api/strategies", "/{id}/attempts"}
 
 
 def test_every_list_takes_its_limit_and_cursor_from_paging(embedded: dict[str, str]) -> None:
-    from functions.gateway.app import app
+    from functions.gateway.app import whole
     from functions.gateway.paging import paging
 
-    lists = [route for route in _routes(app) if "next" in getattr(route.response_model, "model_fields", {})]
+    lists = [route for route in _routes(whole()) if "next" in getattr(route.response_model, "model_fields", {})]
 
     assert {"/api/drops", "/api/training-data", "/api/models", "/api/voices"} <= {route.path for route in lists}
     for route in lists:
