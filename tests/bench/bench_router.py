@@ -20,6 +20,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import socket
 import statistics
@@ -29,8 +30,9 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,41 @@ TITLES = {
 PEERS = ("litellm", "tensorzero")
 
 
+# DynamoDB reads expressions elsewhere; here each is read once.
+@cache
+def _actions(expression: str) -> list[tuple[str, str, str]]:
+    """(SET, REMOVE or ADD, name, value) of an update expression."""
+    found = re.findall(r"(SET|REMOVE|ADD) (.*?)(?= SET | REMOVE | ADD |$)", expression)
+    parts = [(verb, *part.replace(" = ", " ").split(), "") for verb, body in found for part in body.split(", ")]
+    return [part[:3] for part in parts]
+
+
+@cache
+def _conditions(expression: str) -> list[tuple[Callable[[Any, Any], bool], str, str]]:
+    """(what must hold, name, value) of each part of a condition that this benchmark's request makes."""
+    found: list[tuple[Callable[[Any, Any], bool], str, str]] = []
+    for part in expression.split(" AND ") if expression else []:
+        absent, same, most = (re.fullmatch(pattern, part) for pattern in _FORMS)
+        if absent:
+            found.append((lambda standing, _: standing is None, absent[1], ""))
+        elif same:
+            found.append((lambda standing, value: standing == value, same[1], same[2]))
+        else:
+            assert most, f"the store does not know the condition {part!r}"
+            found.append(
+                (lambda standing, value: not standing or int(standing["N"]) <= int(value["N"]), most[1], most[2])
+            )
+    return found
+
+
+_FORMS = (
+    r"attribute_not_exists\((\S+)\)",
+    r"(\S+) = (\S+)",
+    r"\(attribute_not_exists\((\S+)\) OR \1 <= (\S+)\)",
+)
+_NOTHING = {"N": "0"}
+
+
 class _Secrets:
     def get_secret_value(self, **_: Any) -> dict[str, str]:
         return {"SecretString": '{"OPENAI_API_KEY": "sk-bench"}'}
@@ -88,7 +125,27 @@ def store() -> Any:
             self.calls["update"] += 1
             with self._lock:
                 self._check(Key, arguments)
-                return {"Attributes": dict(self._update(Key, arguments))}
+                item = self.items.setdefault((Key["pk"]["S"], Key["sk"]["S"]), dict(Key))
+                names, values = arguments["ExpressionAttributeNames"], arguments["ExpressionAttributeValues"]
+                for verb, alias, value in _actions(arguments["UpdateExpression"]):
+                    if verb == "SET":
+                        item[names[alias]] = values[value]
+                    elif verb == "REMOVE":
+                        item.pop(names[alias], None)
+                    else:
+                        before = item.get(names[alias], _NOTHING)["N"]
+                        item[names[alias]] = {"N": str(int(before) + int(values[value]["N"]))}
+                return {"Attributes": dict(item)}
+
+        def _check(self, key: Any, arguments: Any) -> None:
+            item = self.items.get((key["pk"]["S"], key["sk"]["S"]), {})
+            names, values = (
+                arguments.get("ExpressionAttributeNames", {}),
+                arguments.get("ExpressionAttributeValues", {}),
+            )
+            for holds, alias, value in _conditions(arguments.get("ConditionExpression", "")):
+                if not holds(item.get(names.get(alias, alias)), values.get(value)):
+                    super()._check(key, arguments)  # which says how it is refused
 
         def transact_write_items(self, **arguments: Any) -> Any:
             self.calls["transaction"] += 1
