@@ -133,7 +133,12 @@ def mask(block: str, lead: int = 0) -> str:
             out = pattern.sub(_masked, out)
     if lead:
         out = MASK * (lead - 1) + " " + out[lead:]
-    return out.replace("\n", " ").replace("\r", " ").replace("’", "'")
+    return level(out)
+
+
+def level(text: str) -> str:
+    """The text as phrases are looked for in it: line ends as spaces, typewriter apostrophes; same length."""
+    return text.replace("\n", " ").replace("\r", " ").replace("’", "'")
 
 
 def _masked(match: re.Match[str]) -> str:

@@ -52,10 +52,10 @@ def said(text: str, start: int, end: int) -> str:
         sign = _OPPOSITE[_SIGNS[kind]] if match.group("no") else _SIGNS[kind]
         sure = match.group("no") or "than" in match.group() or kind in ("least", "most")
         return sign if sure else f"{sign}?"
-    match = _AFTER.match(text, end) or _AFTER.search(text, start, end)
-    if match:
-        return next(_SIGNS[name] for name, words in match.groupdict().items() if words)
-    return ""
+    match = _AFTER.match(text, end) if text[end : end + 1] in "+, " else None
+    if not match and ("+" in text[start:end] or " " in text[start:end]):
+        match = _AFTER.search(text, start, end)
+    return next(_SIGNS[name] for name, words in match.groupdict().items() if words) if match else ""
 
 
 def _ends(near: str) -> bool:

@@ -16,11 +16,12 @@ from operator import attrgetter
 import ahocorasick_rs
 
 from millrace.text import inflect
-from millrace.text.blocks import MASK, Block
+from millrace.text.blocks import MASK, Block, level
 from millrace.text.edits import Edit, apply, settle
 from millrace.text.ops import OPS, RHYTHM, WIDER
 from millrace.text.ruledata import VERBAL_BEFORE, Rule, lexicon, rules
-from millrace.text.scene import Scene, look
+from millrace.text.scene import Scene, look, lowered
+from millrace.text.words import SURROGATE
 
 PASSES = 12
 """At most; a text settles in two to five. What has not settled then stays as the last pass left it."""
@@ -143,6 +144,12 @@ def candidates(low: str, kit: Kit) -> list[tuple[int, int, int]]:
         found.append((start, -end, n))
     found.sort()
     return found
+
+
+def touched(text: str, kit: Kit) -> bool:
+    """Whether any phrase stands in a text, before it is known what of it is protected."""
+    low = lowered(level(text if text.isascii() else SURROGATE.sub(MASK, text)))
+    return bool(kit.search.find_matches_as_indexes(low))
 
 
 def phrase_edits(scene: Scene, kit: Kit, seed: int) -> list[Edit]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 
 from millrace.text import facts, opposites, places, roles
@@ -46,20 +46,30 @@ def verify(source: str, rewrite: str) -> list[Violation]:
     return against(source)(rewrite)
 
 
-def against(source: str) -> Callable[[str], list[Violation]]:
-    """`verify` for several rewrites of one source, whose facts are read once, when first asked for."""
-    known: list[Facts] = []
+def against(source: str) -> Against:
+    """`verify` for several rewrites of one source."""
+    return Against(source)
 
-    def violations(rewrite: str) -> list[Violation]:
-        if source == rewrite:
+
+class Against:
+    """The facts of a source are read once: when its first rewrite is held against it, or before, by `read`."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self._facts: Facts | None = None
+
+    def read(self) -> Facts:
+        if self._facts is None:
+            self._facts = facts.read(self.source)
+        return self._facts
+
+    def __call__(self, rewrite: str) -> list[Violation]:
+        """Every violation, none for a faithful rewrite."""
+        if self.source == rewrite:
             return []
         if not rewrite.strip():
-            return [Violation("empty", _short(source), "")] if source.strip() else []
-        if not known:
-            known.append(facts.read(source))
-        return _compare(source, rewrite, known[0], facts.read(rewrite))
-
-    return violations
+            return [Violation("empty", _short(self.source), "")] if self.source.strip() else []
+        return _compare(self.source, rewrite, self.read(), facts.read(rewrite))
 
 
 def _compare(source: str, rewrite: str, before: Facts, after: Facts) -> list[Violation]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
+from typing import NamedTuple
 
 from millrace.text import bounds
 from millrace.text.places import Mark
@@ -139,8 +139,7 @@ _IDIOM_AFTER = re.compile(r"(?:-| (?:down|over|up|back|check|edged|as)\b(?! (?:m
 _WHOLE_AFTER = re.compile(r" (?:the|its|their|his|her|our|your|my|that|what)\b")
 
 
-@dataclass(frozen=True)
-class Quantity:
+class Quantity(NamedTuple):
     """`value` is a canonical decimal, or the text itself where it is no plain number; `unit` is "" without one.
 
     `noun`: what is counted; `about`: what the amount is of, in or for; `per`: "kg/day" of 5 mg/kg daily; `bound`: which
@@ -368,9 +367,9 @@ def _spread_units(found: list[Quantity], spans: list[tuple[int, int]], text: str
         if left.soft or right.soft:
             continue
         if between.strip() not in ("and", "or"):
-            found[i] = left = replace(left, upto=right.value)
+            found[i] = left = left._replace(upto=right.value)
         if right.unit and not left.unit:
-            found[i] = replace(left, unit=right.unit, noun="")
+            found[i] = left._replace(unit=right.unit, noun="")
         elif left.unit in ("$", "€", "£", "¥", "₹") and not right.unit:
-            found[i + 1] = replace(right, unit=left.unit, noun="")
+            found[i + 1] = right._replace(unit=left.unit, noun="")
     return found
