@@ -37,12 +37,13 @@ class Books:
     deadline_s: float
     draw: Callable[[], float] = random.random
 
-    def open(self, tenant: Tenant) -> Account:
+    def open(self, tenant: Tenant, text: str = "") -> Account:
+        """`text`: what the request is about."""
         try:
             purse = self.usage.standing(tenant).purse
         except MillraceError:
             purse = None
-        return Account(self, tenant, self.learning.state(tenant), purse)
+        return Account(self, tenant, self.learning.state(tenant), purse, text)
 
 
 @dataclass
@@ -53,6 +54,7 @@ class Account:
     tenant: Tenant
     state: State
     purse: Purse | None
+    text: str = ""
     taught: dict[str, Observation] = field(default_factory=dict)
     """By model: what its last answer in this request taught."""
     _scores: dict[str, dict[str, float]] = field(default_factory=dict, repr=False)
@@ -63,6 +65,12 @@ class Account:
         if text not in self._scores:
             self._scores[text] = score(text)
         return self._scores[text]
+
+    def ahead(self) -> None:
+        """What the answer will be told with, worked out before it is there."""
+        if self.text:
+            self.score(self.text)
+            self.ranking(self.text)
 
     def ranking(self, text: str) -> Ranking:
         if text not in self._rankings:

@@ -33,8 +33,9 @@ from .paragraphs import Part, Released
 from .providers import PROVIDERS, Ask, Completion, CutOff, Provider, provider
 from .routing import AUTO, Choice, Reason, choose
 from .tenants import Tenant
-from .text.faithfulness import Violation, verify
+from .text.faithfulness import Against, Violation, against
 from .text.scores import score
+from .wire import meanwhile
 from .written import Written, hold_faithful, merged, summary, unfaithful, usage_of, whole
 
 RULES_RESERVE_S = 2.0
@@ -91,7 +92,7 @@ class Humanizer:
         `until`, on the monotonic clock, is the deadline of work that this text is a part of.
         """
         if self.books is not None and self.account is None:
-            return replace(self, account=self.books.open(tenant)).humanize(tenant, ask, wish, until)
+            return replace(self, account=self.books.open(tenant, ask.text)).humanize(tenant, ask, wish, until)
         check(ask.text)
         began = self.clock()
         deadline = began + self.deadline_s if until is None else min(until, began + self.deadline_s)
@@ -106,7 +107,7 @@ class Humanizer:
         is that paragraph. Once `stopped`, or closed, it leaves the calls that are out and starts no other.
         """
         leave = threading.Event()
-        account = self.account or (self.books.open(tenant) if self.books is not None else None)
+        account = self.account or (self.books.open(tenant, ask.text) if self.books is not None else None)
         held = replace(self, account=account, stopped=lambda: leave.is_set() or bool(stopped and stopped.is_set()))
         check(ask.text)
         began = self.clock()
@@ -235,6 +236,7 @@ class Humanizer:
         """`strict`: a named model's rewrite that does not verify is an error here, and not for who asked to see."""
         reasons = list(choice.reasons)
         spent: list[tuple[Entry, Completion]] = []
+        violations_of = against(ask.text)
         for entry in choice.routes:
             if self.stopped is not None and self.stopped():
                 raise Abandoned("Nobody waits for this text any more.")
@@ -247,7 +249,8 @@ class Humanizer:
                 continue
             called = self.clock()
             try:
-                completion = self._call(entry, ask, called + left_s)
+                with meanwhile(lambda: self._ahead(violations_of)):
+                    completion = self._call(entry, ask, called + left_s)
             except MillraceError as error:
                 if isinstance(error, CutOff):
                     spent.append((entry, error.completion))
@@ -257,7 +260,7 @@ class Humanizer:
                 reasons.append(Reason("unavailable", str(error)))
                 continue
             spent.append((entry, completion))
-            violations = [*verify(ask.text, completion.text), *_strange(entry, ask.text, completion.text)]
+            violations = [*violations_of(completion.text), *_strange(entry, ask.text, completion.text)]
             self._learn(entry, ask, completion, not violations, called)
             if not violations:
                 answered = Reason("answered", f"{entry.id} answered and its rewrite verified")
@@ -270,6 +273,12 @@ class Humanizer:
         # The rules verify their own rewrite; should that ever fail, the text itself is the faithful answer.
         reasons.append(Reason("unchanged", "no rewrite verified, so the text is returned as it is"))
         return Written(ask.text, RULES, tuple(reasons), tuple(spent))
+
+    def _ahead(self, verifier: Against) -> None:
+        """While a model writes: what will be asked of the text itself."""
+        verifier.read()
+        if self.account is not None:
+            self.account.ahead()
 
     def _learn(self, entry: Entry, ask: Ask, completion: Completion, faithful: bool, called: float) -> None:
         if self.account is not None:

@@ -34,6 +34,7 @@ MOST_IDLE = 32
 """Connections to one place that are kept."""
 CONNECT_S = 30.0
 _deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
+_meanwhile: ContextVar[Callable[[], object] | None] = ContextVar("meanwhile", default=None)
 
 
 class Oversized(Exception):
@@ -52,6 +53,16 @@ def until(deadline: float) -> Iterator[None]:
         yield
     finally:
         _deadline.reset(token)
+
+
+@contextmanager
+def meanwhile(work: Callable[[], object]) -> Iterator[None]:
+    """`work` is done while the first reply that is asked for in this block is on its way; never where none is."""
+    token = _meanwhile.set(work)
+    try:
+        yield
+    finally:
+        _meanwhile.reset(token)
 
 
 def stepped(pieces: Iterator[T], deadline: float) -> Iterator[T]:
@@ -251,6 +262,9 @@ def _asked(connection: _Connection, path: str, body: bytes, headers: Mapping[str
         connection.connect()
     # In one write: http.client's own would be two, and two packets.
     connection.sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
+    if (work := _meanwhile.get()) is not None:
+        _meanwhile.set(None)
+        work()
     response = HTTPResponse(connection.sock, method="POST")
     try:
         response.begin()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +30,7 @@ from millrace.fit import Fit
 from millrace.humanize import RULES_RESERVE_S, Answer, Humanizer
 from millrace.providers import Ask, Completion, Provider, provider
 from millrace.tenants import Tenant
+from millrace.text import facts
 from millrace.text.faithfulness import Violation, verify
 
 from tests.fakes import FAULTS, Fault, Plan, World, examples
@@ -105,6 +107,20 @@ def test_the_answer_tells_who_gave_it_why_what_it_cost_and_is_captured() -> None
     point = stage.world.corpus.get(ACME, answer.decision_id)
     assert (point.source, point.target, point.model_id) == (TEXT, FAITHFUL, "writer@2")
     assert not point.origin.trains and stage.world.corpus.counts(ACME).usable == 0
+
+
+def test_a_texts_facts_are_read_once_however_many_models_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, real = Counter[str](), facts.read
+
+    def counted(text: str) -> facts.Facts:
+        read[text] += 1
+        return real(text)
+
+    monkeypatch.setattr(facts, "read", counted)
+
+    answer = Stage({"a@1": "We use 4 servers.", "b@1": "We use 5 servers.", "c@1": FAITHFUL}).humanize()
+
+    assert (answer.model_id, _codes(answer).count("unfaithful"), read[TEXT]) == ("c@1", 2, 1)
 
 
 def test_two_answers_of_one_text_are_two_decisions() -> None:

@@ -10,13 +10,13 @@ from contextlib import contextmanager
 
 import pytest
 from millrace.addresses import Allowed
-from millrace.wire import MAX_REPLY, Oversized, Walled, Wire, until
+from millrace.wire import MAX_REPLY, Oversized, Walled, Wire, meanwhile, until
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 
 @contextmanager
-def serving(*replies: bytes) -> Iterator[tuple[str, list[bytes], list[int]]]:
+def serving(*replies: bytes | Callable[[], bytes]) -> Iterator[tuple[str, list[bytes], list[int]]]:
     """Answers requests in order, whatever connection they come on; then hangs. (URL, requests, connections)."""
     requests: list[bytes] = []
     connections: list[int] = []
@@ -26,7 +26,8 @@ def serving(*replies: bytes) -> Iterator[tuple[str, list[bytes], list[int]]]:
         with client:
             while request := client.recv(65536):
                 requests.append(request)
-                reply = next(waiting, b"")
+                said = next(waiting, b"")
+                reply = said() if callable(said) else said
                 if reply:
                     client.sendall(reply)
                 if b"Connection: close" in reply or not reply:
@@ -66,6 +67,24 @@ def test_a_connection_is_kept_and_a_request_is_one_write() -> None:
     head, body = requests[0].split(b"\r\n\r\n")
     assert head.startswith(b"POST /v1 HTTP/1.1\r\nhost: 127.0.0.1:") and body == b"{}"
     assert b"authorization: Bearer k" in head and b"accept-encoding: identity" in head
+
+
+def test_what_can_be_done_meanwhile_is_done_once_the_request_has_left_and_before_the_reply() -> None:
+    done = threading.Event()
+    seen: list[int] = []
+
+    def work() -> None:
+        deadline = time.monotonic() + 5
+        while not requests and time.monotonic() < deadline:
+            time.sleep(0.001)
+        seen.append(len(requests))
+        done.set()
+
+    with serving(lambda: OK if done.wait(5) else b"", OK) as (url, requests, _), meanwhile(work):
+        wire = Wire()
+        assert [_post(wire, url), _post(wire, url)] == [b"{}", b"{}"]
+
+    assert seen == [1]
 
 
 @pytest.mark.parametrize("ends", [b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"])
