@@ -5,6 +5,8 @@ Each function keeps its own, once per process.
 
 from __future__ import annotations
 
+import time
+
 from millrace import clock, lifecycle, providers
 from millrace.books import Books
 from millrace.breakers import Breakers
@@ -24,8 +26,26 @@ def calls(settings: Storage) -> Calls:
     return Calls(Breakers(parts.table(settings)))
 
 
+FRESH_S = 2.0
+"""How long a process knows what stands without looking again: the catalogue, the breakers, the budgets, the keys."""
+MOST_SEEN = 10_000
+_seen: dict[str, tuple[Entry, float, str | None]] = {}
+
+
 def obstacle(entry: Entry) -> str | None:
-    """Why a model cannot be called at all just now."""
+    """Why a model cannot be called at all, as of at most FRESH_S ago."""
+    known, until, why = _seen.get(entry.id, (None, 0.0, None))
+    now = time.monotonic()
+    if known is entry and now < until:
+        return why
+    why = _obstacle(entry)
+    if len(_seen) >= MOST_SEEN:
+        _seen.clear()
+    _seen[entry.id] = (entry, now + FRESH_S, why)
+    return why
+
+
+def _obstacle(entry: Entry) -> str | None:
     if not lifecycle.standing(entry, clock.now().date()):
         return lifecycle.gone(entry)
     return providers.obstacle(entry)

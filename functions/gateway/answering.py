@@ -10,13 +10,10 @@ from millrace.catalogue import Catalogue
 from millrace.humanize import Humanizer
 
 from functions import answering, parts
-from functions.answering import obstacle
+from functions.answering import FRESH_S, obstacle
 from functions.gateway.shapes import settings
 
 __all__ = ["books", "calls", "catalogue", "humanizer", "obstacle"]
-
-FRESH_S = 2.0
-"""How long a process knows the catalogue without looking again, as the breakers and the budgets."""
 
 
 @cache

@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from operator import mul
 from statistics import NormalDist
 from typing import Any, Self
@@ -244,7 +245,7 @@ def _judged(
     price: float,
     floor: float,
 ) -> Ranked:
-    belief = state.arms.get(arm.id) or Belief.prior(arm.quality, state.clock)
+    belief = state.arms.get(arm.id) or _unseen(arm.quality)
     quality = _dot(belief.mean, x)
     kept = _kept(belief, state.clock)
     sd = math.sqrt(max(0.0, kept * _dot(belief.cov, squares) + (1.0 - kept) * _dot(_PRIOR, squares)))
@@ -259,6 +260,12 @@ def _judged(
         "fits": float(max(arm.quality, quality + optimism * sd) >= floor),
     }
     return Ranked(arm.id, quality + optimism * sd - price * cost, parts)
+
+
+@lru_cache(maxsize=1_024)
+def _unseen(quality: float) -> Belief:
+    """What is believed of a model that nobody has asked; it does not grow old."""
+    return Belief.prior(quality, 0.0)
 
 
 def _told(ordered: list[Ranked], key: Any) -> list[Ranked]:
@@ -292,19 +299,19 @@ def _learned(belief: Belief, seen: Observation, clock: float) -> Belief:
     count = belief.count + 1
     noise = belief.noise + (residual**2 - belief.noise) / min(count + 10, 60)
     noise = min(NOISE_RANGE[1], max(NOISE_RANGE[0], noise))
-    learned = replace(belief, mean=mean, cov=cov, noise=noise, count=count, clock=clock)
-    return _watched(replace(learned, cost_ratio=_ratio(belief, seen)), residual / math.sqrt(variance), seen.at)
+    surprise = residual / math.sqrt(variance)
+    down, up = _sums(belief, surprise)
+    changed, changed_at = belief.changed, belief.changed_at
+    if max(down, up) >= CUSUM_ALARM:
+        changed, changed_at = "worse" if down > up else "better", seen.at
+        cov, down, up = _PRIOR, 0.0, 0.0
+    return Belief(mean, cov, noise, count, clock, _ratio(belief, seen), down, up, changed, changed_at)
 
 
-def _watched(belief: Belief, surprise: float, at: float) -> Belief:
-    """The CUSUMs moved by one standardised residual; at an alarm the certainty is forgotten."""
+def _sums(belief: Belief, surprise: float) -> tuple[float, float]:
+    """The CUSUMs moved by one standardised residual: downwards and upwards."""
     surprise = min(CUSUM_STEP, max(-CUSUM_STEP, surprise))
-    down = max(0.0, belief.down - surprise - CUSUM_SLACK)
-    up = max(0.0, belief.up + surprise - CUSUM_SLACK)
-    if max(down, up) < CUSUM_ALARM:
-        return replace(belief, down=down, up=up)
-    changed = "worse" if down > up else "better"
-    return replace(belief, cov=_PRIOR, down=0.0, up=0.0, changed=changed, changed_at=at)
+    return max(0.0, belief.down - surprise - CUSUM_SLACK), max(0.0, belief.up + surprise - CUSUM_SLACK)
 
 
 def _ratio(belief: Belief, seen: Observation) -> float:

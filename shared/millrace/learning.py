@@ -22,6 +22,7 @@ TRIES = 5
 AT_ONCE = 64
 """Observations that are written without waiting longer."""
 MOST_WAITING = 4 * AT_ONCE
+_UNKNOWN = (float("-inf"), State())
 
 
 @dataclass
@@ -39,7 +40,7 @@ class Learning:
 
     def state(self, tenant: Tenant) -> State:
         """As this process knows it, read again every `fresh_s`; from the priors where the table is away."""
-        read_at, known = self._states.get(tenant.id, (float("-inf"), State()))
+        read_at, known = self._states.get(tenant.id, _UNKNOWN)
         if self.clock() - read_at < self.fresh_s:
             return known
         try:
@@ -51,7 +52,7 @@ class Learning:
 
     def observe(self, tenant: Tenant, seen: Observation) -> None:
         """This process ranks by it at once, the others after the next write."""
-        read_at, known = self._states.get(tenant.id, (float("-inf"), State()))
+        read_at, known = self._states.get(tenant.id, _UNKNOWN)
         with self._lock:
             waiting = self._waiting.setdefault(tenant.id, [])
             waiting.append(seen)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from .catalogue import RULES, Entry
 from .contract import Tier
@@ -22,8 +23,7 @@ CHARACTERS_PER_TOKEN = 3  # on the safe side for English
 CUSTOM_MODELS_FROM = (Tier.PROFESSIONAL, Tier.ENTERPRISE)
 
 
-@dataclass(frozen=True)
-class Reason:
+class Reason(NamedTuple):
     code: str
     text: str
 

@@ -523,7 +523,8 @@ def _typed(value: Any) -> dict[str, Any] | None:
 def _number(value: float) -> dict[str, Any] | None:
     if not math.isfinite(value) or abs(value) > _LARGEST:
         return None
-    return {"N": str(Decimal(repr(value)))} if abs(value) > _SMALLEST else {"N": "0.0"}
+    text = repr(value) if abs(value) > _SMALLEST else "0.0"
+    return {"N": str(Decimal(text)) if "e" in text else text}
 
 
 def _plain(typed: Any) -> Any:
