@@ -48,8 +48,12 @@ class Once(APIRoute):
         if "POST" in (self.methods or ()) and not declared:
             self.openapi_extra = {**(self.openapi_extra or {}), "parameters": [DESCRIBED]}
 
+    def direct(self) -> Handler:
+        """What answers a request, whatever its key."""
+        return super().get_route_handler()
+
     def get_route_handler(self) -> Handler:
-        inner = super().get_route_handler()
+        inner = self.direct()
         if "POST" not in (self.methods or ()):
             return inner
 

@@ -8,6 +8,7 @@ same key is InvalidInput: it was meant for something else. Keys of one tenant me
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ KEPT_S = 86_400
 INLINE_BYTES = 100_000
 """A larger reply lies in S3; an item holds 400 KB."""
 MAX_KEY = 255
+_KEY = re.compile(rf"[!-~]{{1,{MAX_KEY}}}")
 _WORKING, _DONE, _FREE = "working", "done", "free"
 
 
@@ -51,8 +53,8 @@ class Idempotency:
 
     def begin(self, tenant: Tenant, key: str, fingerprint: str) -> Claim | Reply:
         """The reply that this key has, or leave to make one. Conflict while another request makes it."""
-        if not 0 < len(key) <= MAX_KEY or not (key.isascii() and key.isprintable()):
-            raise InvalidInput(f"An Idempotency-Key has 1 to {MAX_KEY} printable characters.")
+        if not _KEY.fullmatch(key):
+            raise InvalidInput(f"An Idempotency-Key has 1 to {MAX_KEY} printable ASCII characters and no space.")
         pk = tenant.pk(Kind.IDEMPOTENCY, hashlib.sha256(key.encode()).hexdigest())
         claim = fresh_id("cl")
         item = self.table.put_new(self._working(fingerprint, 1) | {"pk": pk, "sk": "body", "claim": claim})

@@ -52,6 +52,20 @@ def test_bytes_that_are_no_request_are_refused_in_words(api: Api, path: str, bod
     assert reply["statusCode"] in (400, 422) and "problem+json" in reply["headers"]["content-type"]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"strength": "very"}, "strength"),
+        ({"text": None}, "text"),
+        ({"voice_id": ""}, "voice_id"),
+        ({"stream": 7}, "st"),
+    ],
+)
+def test_a_wrong_field_is_told_by_its_name_as_every_route_tells_it(api: Api, wrong: dict[str, Any], field: str) -> None:
+    one = api("POST", "/api/humanize", {"text": TEXT} | wrong)
+    assert one.status == 422 and one.body["detail"].startswith(field) and " should " in one.body["detail"]
+
+
 def test_a_batch_answers_each_text_or_says_why_not(api: Api) -> None:
     texts = [{"id": f"t{n}", "text": paragraph(n)} for n in range(1, 9)]
     texts += [{"id": "empty", "text": ""}, {"id": "odd", "text": "\ud800"}]

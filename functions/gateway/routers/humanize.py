@@ -24,14 +24,15 @@ from functions.gateway import sse
 from functions.gateway.answering import humanizer
 from functions.gateway.caller import Editor
 from functions.gateway.inline import run
-from functions.gateway.once import HEADER, Once
+from functions.gateway.once import HEADER
 from functions.gateway.problems import problem
+from functions.gateway.quick import Quick
 from functions.gateway.routers import rewrites
 from functions.gateway.shapes import Response, settings
 from functions.gateway.sse import Events
 from functions.observability import logger
 
-router = APIRouter(tags=["humanize"], route_class=Once)
+router = APIRouter(tags=["humanize"], route_class=Quick)
 
 
 class Manner(BaseModel):
