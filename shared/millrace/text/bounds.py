@@ -15,6 +15,7 @@ MORE = (
 )
 LESS = rf"{_GO}(?:(?:fewer|less|lower|smaller|younger|shorter) than|under|below)"
 _BEFORE = re.compile(
+    r"(?=\b|[n≥≤<>\s])"  # where any of these begins
     rf"(?:(?P<no>{NOT}) )?(?:\b(?P<more>{MORE})|\b(?P<less>{LESS})"
     r"|(?P<least>\bat least|\bminimum(?: of)?|\bas (?:few|little) as|≥|>=)"
     r"|(?P<most>\bat most|\bup to|\bmaximum(?: of)?|\bas (?:many|much) as|≤|<=)"
@@ -59,9 +60,10 @@ def said(text: str, start: int, end: int) -> str:
 
 
 def _ends(near: str) -> bool:
-    last = near.lower().split()[-2:]
-    if not last:
+    words = near.rsplit(None, 2)
+    if not words:
         return False
-    if last[-1] in _LINKS:
-        return last[0] in _LINKED
-    return last[-1] in _WORDS or last[-1][-1] in "<>≤≥="
+    last = words[-1].lower()
+    if last in _LINKS:
+        return len(words) > 1 and words[-2].lower() in _LINKED
+    return last in _WORDS or last[-1] in "<>≤≥="

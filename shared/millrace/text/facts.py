@@ -19,7 +19,7 @@ import ahocorasick_rs
 from millrace.text import bounds, names
 from millrace.text import quantities as q
 from millrace.text.places import Mark
-from millrace.text.words import STOP, SURROGATE, WORD, stem, unmarked
+from millrace.text.words import STOP, WORD, stem, without_surrogates, words_of
 
 MARKER = re.compile(r"\{\{RED:[^{}\n]{0,200}\}\}")
 FENCE = re.compile(r"([ \t]*(?:(?:[-*+•]|\d{1,3}[.)])[ \t]+)?)(```+|~~~+)[^`\n]*$", re.MULTILINE)
@@ -28,7 +28,7 @@ INLINE_CODE = re.compile(r"(?<!`)(`{1,2})(?!`)([^`\n]{1,500})\1(?!`)")
 URL = re.compile(
     r"(?:[hH][tT][tT][pP][sS]?|[fF][tT][pP])://[^\s<>\"'`\])}]+|[wW][wW][wW]\.[^\s<>\"'`\])}]+|(?<=\]\()[^\s()]{1,2000}(?=\))"
 )
-EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+")
+EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}+@[\w-]{1,63}(?:\.[\w-]{1,63})+")
 CITATION = re.compile(
     r"\[\d{1,4}(?:\s?[,;–-]\s?\d{1,4}){0,20}\]|\[\^[\w-]{1,40}\]|\[@[^\]\n]{1,200}\]"
     r"|\\cite[a-z]*\{[^}\n]{1,200}\}"
@@ -48,7 +48,8 @@ _EXCESS = rf"(?:{bounds.MORE}|{bounds.LESS})(?= {q.A_NUMBER})"
 _NO_MATTER = r"matter(?= (?:whether|if|what|how|who|when|where|which)\b)"
 _NEUTRAL = re.compile(
     rf", if not(?= \w+,)|n['’]t (?:(?:just|only|merely|simply)\b|{_NO_MATTER}|{_EXCESS})"
-    rf"|\b(?:not (?:(?:only|just|merely|simply|solely|to mention)\b|{_NO_MATTER}|{_EXCESS})"
+    r"|\b(?=[cdgilmnostw])"  # what any of these begins with; most words do not
+    rf"(?:not (?:(?:only|just|merely|simply|solely|to mention)\b|{_NO_MATTER}|{_EXCESS})"
     rf"|no (?:(?:doubt|matter|stranger(?= to\b)|wonder|secret|denying"
     rf"|question(?=,? (?:that|about)\b))\b|{_EXCESS})|(?:never|cannot) {_EXCESS}"
     r"|(?:including|such as),? but not limited(?= to\b)|(?:whether or|may or may|might or might) not\b"
@@ -83,9 +84,7 @@ _BREAK = re.compile(
     r"[.!?;:](?!\w)|\n|\b(?:but|and|while|whereas|although|though|yet|because|unless|however)\b", re.IGNORECASE
 )
 _CLAUSE = 240
-_WORDS = re.compile(r"[^\W_]+")
-_BETWEEN = "".join(chr(n) if chr(n).isalnum() else " " for n in range(128))
-"""ASCII with a space for whatever is in no word."""
+_PARTS = re.compile(r"[^\W_]+")
 
 
 @functools.cache
@@ -122,7 +121,7 @@ class Facts:
 
     def knows(self, name: str) -> bool:
         """Every part of the name stands somewhere, in any case."""
-        return all(part in self.words for part in _WORDS.findall(name))
+        return all(part in self.words for part in _PARTS.findall(name))
 
 
 def read(text: str) -> Facts:
@@ -152,7 +151,7 @@ def read(text: str) -> Facts:
         quantities=quantities,
         names=named,
         places=[*places, *counted, *name_places],
-        words=_words(text),
+        words=words_of(text),
         negations=negations,
         neutral=neutral,
         soft_negations=soft,
@@ -169,6 +168,17 @@ _TAKEN = (
 )
 
 
+def _places(marks: str, text: str) -> list[int]:
+    """Where any of the marks stands, ascending."""
+    found: list[int] = []
+    for mark in marks:
+        at = text.find(mark)
+        while at >= 0:
+            found.append(at)
+            at = text.find(mark, at + 1)
+    return sorted(found)
+
+
 def _blockquotes(text: str) -> Iterator[str]:
     """What is quoted line by line, each run of lines as one."""
     for quoting, lines in itertools.groupby(text.split("\n"), key=lambda line: line.lstrip(" \t").startswith(">")):
@@ -176,22 +186,12 @@ def _blockquotes(text: str) -> Iterator[str]:
             yield " ".join(" ".join(line.lstrip(" \t>") for line in lines).split())
 
 
-def _words(text: str) -> frozenset[str]:
-    """Every word, casefolded."""
-    folded = unmarked(text).casefold()
-    if folded.isascii():
-        return frozenset(folded.translate(_BETWEEN).split())
-    pieces = set(folded.split())
-    mixed = {piece for piece in pieces if not piece.isalnum()}
-    return frozenset(pieces - mixed).union(_WORDS.findall(" ".join(mixed)))
-
-
 def _lower(text: str) -> str:
     """Lower case of the same length, typewriter apostrophes, no surrogates."""
     low = text.lower()
     if len(low) != len(text):
         low = "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
-    return low if low.isascii() else SURROGATE.sub("?", low)
+    return without_surrogates(low, "?")
 
 
 def _unfenced(text: str, bag: Counter[str]) -> str:
@@ -227,16 +227,24 @@ def _take(kind: str, pattern: re.Pattern[str], text: str, bag: Counter[str], pla
         places.append(Mark(base + match.start(), base + match.end(), kind, key))
         return "`" + " " * (len(match.group()) - 2) + "`" if len(match.group()) > 1 else "`"
 
-    if pattern not in _SIGNS:
-        return pattern.sub(note, text)
     out: list[str] = []
     at = 0
+    if pattern is CITATION:
+        for start in _places(_CITES, text):
+            if start >= at and (match := pattern.match(text, start)):
+                out += [text[at:start], note(match)]
+                at = match.end()
+        return "".join(out) + text[at:] if out else text
+    if pattern not in _SIGNS:
+        return pattern.sub(note, text)
     for base, end in _lines_with(_SIGNS[pattern], text):
         out += [text[at:base], pattern.sub(note, text[base:end])]
         at = end
     return "".join(out) + text[at:]
 
 
+_CITES = "[(\\"
+"""What a citation begins with."""
 _SIGNS = {URL: ("://", "](", "ww.", "WW.", "Ww.", "wW."), EMAIL: ("@",)}
 """What a line with one holds; the patterns would try every word of the others."""
 

@@ -318,10 +318,19 @@ def _size(source: str, rewrite: str, before: Facts, after: Facts) -> Iterator[Vi
     low, high = LENGTH_BOUNDS
     if new < low * old - SLACK_WORDS or new > high * old + SLACK_WORDS:
         yield Violation("length", f"{old} words", f"{new} words")
+    if _much_in_common(before, after):
+        return
     one, two = _content(before), _content(after)
     smaller = min(len(one), len(two))
     if smaller >= 4 and len(one & two) < SIMILARITY_FLOOR * smaller:
         yield Violation("similarity", _short(source), _short(rewrite))
+
+
+def _much_in_common(before: Facts, after: Facts) -> bool:
+    """Whether a part of the words that both have is enough already, as nearly always."""
+    enough = SIMILARITY_FLOOR * min(len(before.words), len(after.words))
+    common = itertools.islice((before.words & after.words) - STOP, int(2 * enough) + 8)
+    return len({word[:5] for word in common if len(word) > 2}) >= enough
 
 
 def _content(side: Facts) -> set[str]:

@@ -8,11 +8,13 @@ import re
 from millrace.text import quantities as q
 from millrace.text.places import Mark
 from millrace.text.units import UNITS
-from millrace.text.words import GIVEN_NAMES, STOP, unmarked
+from millrace.text.words import GIVEN_NAMES, STOP, beyond_ascii
 
 _CAPITAL = re.compile(r"[^\W\d_a-zß-öø-ÿ](?<![\w'’].)\w*(?:['’&-]\w+)*")
+_BEYOND_CAPITAL = re.compile(r"[^\W\d_a-zß-öø-ÿ]")
 _ASCII_CAPITAL = re.compile(r"[A-Z](?<![\w'’][A-Z])\w*(?:['’&-]\w+)*")
 """The same in ASCII, three times as fast: a search for one set of letters."""
+_NO_CAPITALS = bytes(n for n in range(256) if not 65 <= n <= 90)
 _HUMP = re.compile(r"[A-Z](?<=[a-z][A-Z])")
 _CAMEL = re.compile(r"\b[a-z]+[A-Z]\w*")
 _TITLE_LINE = re.compile(
@@ -25,9 +27,8 @@ _OPENING = re.compile(
     r"(?:^|\n[ \t]*\n|[.!?:;…][\"”’')\]*_]*[ \t\n]|[\"“‘«(\[—–|*_>•#]|(?:^|\n)[ \t]*(?:[-+]|\d{1,3}[.)]))"
     r"[ \t\n]*[\"“‘«(*_]*$"
 )
-_ABBREVIATED = re.compile(
-    r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|Sir|St|vs|No|Fig|Eq|e\.g|i\.e|cf|al|approx|Jr|Sr|Inc|Ltd)|\b[A-Z])\.\s$"
-)
+_SHORTENED = frozenset("Mr Mrs Ms Dr Prof Sir St vs No Fig Eq cf al approx Jr Sr Inc Ltd".split())
+_ABBREVIATED = re.compile(rf"(?:\b(?:{'|'.join(sorted(_SHORTENED))}|e\.g|i\.e)|\b[A-Z])\.\s$")
 
 
 def read(text: str) -> tuple[dict[str, str], list[Mark]]:
@@ -36,18 +37,20 @@ def read(text: str) -> tuple[dict[str, str], list[Mark]]:
     """
     names: dict[str, str] = {}
     places: list[Mark] = []
-    titles = _titles(text)
-    title = 0
+    titles = iter([*_titles(text), (len(text), len(text))])
+    first, last = next(titles)
     for start, word in _capitals(text):
-        while title < len(titles) and titles[title][1] <= start:
-            title += 1
-        titled = title < len(titles) and titles[title][0] <= start
+        while last <= start:
+            first, last = next(titles)
+        titled = first <= start
         bare = _bare(word) if "'" in word or "’" in word else word
         sure = _is_name(bare, titled)
-        if sure or (sure is None and not titled and not _opens(text, start)):
-            names.setdefault(bare.casefold(), bare)
-        if sure is not False:
-            places.append(Mark(start, start + len(word), "name", bare.casefold()))
+        if sure is False:
+            continue
+        key = bare.casefold()
+        if sure or (not titled and not _opens(text, start)):
+            names.setdefault(key, bare)
+        places.append(Mark(start, start + len(word), "name", key))
     return names, places
 
 
@@ -56,17 +59,18 @@ def _titles(text: str) -> list[tuple[int, int]]:
     found: list[tuple[int, int]] = []
     start = 0
     for line in text.split("\n"):
-        if line[-1:] != "." or line[0] == "#":
-            found += [(start, start + match.end()) for match in [_TITLE_LINE.match(line)] if match]
+        if line and (line[-1] != "." or line[0] == "#") and (match := _TITLE_LINE.match(line)):
+            found.append((start, start + match.end()))
         start += len(line) + 1
     return found
 
 
 def _capitals(text: str) -> list[tuple[int, str]]:
     """Where words with a capital begin, and these, ascending: "iPhone" too, unless it stands within another."""
-    pattern = _ASCII_CAPITAL if unmarked(text).isascii() else _CAPITAL
+    pattern = _CAPITAL if _BEYOND_CAPITAL.search(beyond_ascii(text)) else _ASCII_CAPITAL
     plain = [(match.start(), match.group()) for match in pattern.finditer(text)]
-    camels = _camels(text)
+    capitals = _count_capitals(text)
+    camels = _camels(text) if capitals > _count_capitals("".join([word for _, word in plain])) else []
     if not camels:
         return plain
     found: list[tuple[int, str]] = []
@@ -76,6 +80,11 @@ def _capitals(text: str) -> list[tuple[int, str]]:
             found.append((start, word))
             at = start + len(word)
     return found
+
+
+def _count_capitals(text: str) -> int:
+    """How many ASCII capitals."""
+    return len(text.encode("utf-8", "surrogatepass").translate(None, _NO_CAPITALS))
 
 
 def _camels(text: str) -> list[tuple[int, str]]:
@@ -93,6 +102,10 @@ def _camels(text: str) -> list[tuple[int, str]]:
 def _opens(text: str, start: int) -> bool:
     """A sentence, a quotation, a list item or a line after a blank one begins here: a capital is ordinary."""
     before = text[max(0, start - 2) : start]
+    if before == ". ":
+        word = text[max(0, start - 12) : start - 2].rpartition(" ")[2]
+        if word.isalpha() and len(word) > 1:
+            return word not in _SHORTENED
     if before in (". ", "\n\n"):
         return not _ABBREVIATED.search(text, max(0, start - 12), start)
     if start and (before[-1].isalnum() or (before[-1] == " " and (before[0] == "," or before[0].isalnum()))):

@@ -48,6 +48,7 @@ def _table() -> dict[str, frozenset[str]]:
 
 
 _OPPOSITES = _table()
+_HAVE_OPPOSITES = frozenset(_OPPOSITES)
 _SENTENCE = re.compile(r"[.!?;:](?!\w)|\n")
 _REACH = 60
 _LOOKED_AT = 4
@@ -63,7 +64,7 @@ def turned(
 ) -> Iterator[tuple[str, str]]:
     """Words that went and the opposites that came for them. `negated`, `negated_now`: stems that stand negated."""
     gone, come = words - now, now - words
-    for word in sorted(gone & _OPPOSITES.keys()):
+    for word in sorted(gone & _HAVE_OPPOSITES):
         for other in sorted(_OPPOSITES[word] & come):
             if not _left_open(source, word, rewrite, other) and _alike(
                 source, word, negated, rewrite, other, negated_now

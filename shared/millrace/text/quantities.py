@@ -17,7 +17,7 @@ from typing import NamedTuple
 from millrace.text import bounds
 from millrace.text.places import Mark
 from millrace.text.units import SPEEDS, UNITS, per
-from millrace.text.words import STOP, unmarked
+from millrace.text.words import STOP, beyond_ascii
 
 ONES = {
     word: value
@@ -81,14 +81,17 @@ A_NUMBER = rf"[-−]?[$€£¥₹]?(?:\d|(?:{_WORD_NUMBER}|half|twice)\b)"
 _SOFT_WORD = _any_of(SOFT)
 _UNIT_ALT = _any_of(set(UNITS) - set("$€£¥₹"))
 
-_DATE = re.compile(
+_DATE_IN_DIGITS = re.compile(
     rf"\b(?P<iso>\d{{4}}-\d\d-\d\d)\b"
     rf"|\b(?P<d1>\d{{1,2}})(?:st|nd|rd|th)?(?: of)? (?P<m1>{_MONTH})(?:,? (?P<y1>\d{{4}})\b)?"
-    rf"|\b(?P<m2>{_MONTH}) (?:the )?(?P<d2>\d{{1,2}})(?:st|nd|rd|th)?\b(?!:)(?:,? (?P<y2>\d{{4}})\b)?"
-    rf"|\b(?P<m3>{_MONTH}),? (?P<y3>\d{{4}})\b"
     rf"|\b(?P<num>\d{{1,4}}[/.]\d{{1,2}}[/.]\d{{2,4}})\b"
     rf"|\b(?P<clock>\d{{1,2}}:\d\d(?::\d\d)?)(?: ?(?P<ap>[ap]\.?m\b\.?))?"
-    rf"|\b(?P<hour>\d{{1,2}}) ?(?P<ap2>[ap]\.?m\b\.?)"
+    rf"|\b(?P<hour>\d{{1,2}}) ?(?P<ap2>[ap]\.?m\b\.?)",
+    re.IGNORECASE,
+)
+_DATE_IN_WORDS = re.compile(
+    rf"\b(?P<m2>{_MONTH}) (?:the )?(?P<d2>\d{{1,2}})(?:st|nd|rd|th)?\b(?!:)(?:,? (?P<y2>\d{{4}})\b)?"
+    rf"|\b(?P<m3>{_MONTH}),? (?P<y3>\d{{4}})\b"
     rf"|\b(?P<day>(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day)s?\b"
     rf"|\b(?P<alone>January|February|April|June|July|August|September|October|November|December)\b",
     re.IGNORECASE,
@@ -101,10 +104,15 @@ _NUMBER = re.compile(
     rf"|(?<![\w])\.\d+)(?P<ord>(?:st|nd|rd|th)\b)?"
     rf"|\b(?P<word>(?:{_WORD_NUMBER})(?:(?:[ -]|[ -]and[ -])(?:{_WORD_NUMBER}))*)\b"
     rf"|\b(?P<soft>{_SOFT_WORD})\b|(?P<frac>[½¼¾⅓⅔]))"
-    rf"(?:(?P<suf>(?:k|mn|bn|tn|[MBK]|m(?= ))\b)|[ -](?P<scale>hundred|thousand|million|billion|trillion)s?\b)?"
-    rf"(?:\)?[ -]?(?:or (?:more|less|fewer) )?(?P<unit>{_UNIT_ALT})(?![\w]))?",
+    rf"(?:(?P<suf>(?:k|mn|bn|tn|[MBK]|m(?= ))\b)|[ -](?P<scale>hundred|thousand|million|billion|trillion)s?\b)?",
     re.IGNORECASE,
 )
+_PLAIN_NUMBER = re.compile(r"(?<!\w)[0-9]{1,14}(?=[.,](?!\d)|[;:!?)\n]| (?![hmtbHMTB])|\Z)")
+"""What most numbers are: `_NUMBER` would find digits and nothing else."""
+_UNIT = re.compile(rf"\)?[ -]?(?:or (?:more|less|fewer) )?(?P<unit>{_UNIT_ALT})(?![\w])", re.IGNORECASE)
+_UNIT_BEGINS = re.compile(r"\)?[ -]?([^\W\d_]+|\S)")
+_UNIT_BEGINNINGS = frozenset(match.group(1) for word in UNITS for match in [_UNIT_BEGINS.match(word)] if match) | {"or"}
+"""The letters or the mark that a unit begins with, and what may lead to one."""
 _ASCII_DIGITS = re.compile(r"[0-9][0-9]*")
 _DIGITS = re.compile(r"[\d½¼¾⅓⅔](?:(?<![½¼¾⅓⅔])\d+)?")
 _PREFIX = re.compile(r"[-−]?(?:US\$|[$€£¥₹]|\b(?:USD|EUR|GBP|JPY|INR) ?)?\.?\Z")
@@ -172,27 +180,27 @@ def read(text: str, numbers: list[int], days: list[int]) -> tuple[dict[str, str]
     places: list[Mark] = []
     found: list[Quantity] = []
     spans: list[tuple[int, int]] = []
-    pattern = _ASCII_DIGITS if unmarked(text).isascii() else _DIGITS
+    pattern = _DIGITS if _DIGITS.search(beyond_ascii(text)) else _ASCII_DIGITS
     digits = [m.start() for m in pattern.finditer(text)]
-    dated, counted, named = {*digits, *days}, {*digits, *numbers}, {*numbers}
+    dated = {**dict.fromkeys(digits, _DATE_IN_DIGITS), **dict.fromkeys(days, _DATE_IN_WORDS)}
+    counted, named = {*digits, *numbers}, {*numbers}
     at = 0
-    for start in sorted(dated | counted):
+    for start in sorted(counted.union(days)):
         if start < at:
             continue
-        date = _DATE.match(text, start) if start in dated else None
+        date = dated[start].match(text, start) if start in dated else None
         key = _date_key(date) if date else None
         if date and key is not None:
             found_dates.setdefault(key, date.group())
             places.append(Mark(start, date.end(), "date", key))
             at = date.end()
             continue
-        number = _NUMBER.match(text, _prefixed(text, at, start)) if start in counted else None
         share = _share(text, start) if start in named else None
-        number, quantity = share or (number, _quantity(number, text) if number else None)
-        if number and quantity:
-            found.append(quantity)
-            spans.append(number.span())
-            at = number.end()
+        counting = share or (_number(text, _prefixed(text, at, start)) if start in counted else None)
+        if counting:
+            found.append(counting[0])
+            spans.append(counting[1])
+            at = counting[1][1]
     found = _spread_units(found, spans, text)
     places += [Mark(*span, "number", f"{x.value} {x.unit}") for x, span in zip(found, spans, strict=True) if not x.soft]
     return found_dates, found, places
@@ -208,25 +216,21 @@ def _prefixed(text: str, at: int, start: int) -> int:
 
 
 def _date_key(match: re.Match[str]) -> str | None:
-    group = match.groupdict()
-    if group["iso"]:
-        return str(group["iso"])
-    if group["num"]:
-        return str(group["num"]).replace(".", "/")
-    if group["day"] or group["alone"]:
-        word = match.group()
-        if not word[0].isupper():
-            return None
-        return str(group["day"] or group["alone"]).lower()
-    if group["clock"] or group["hour"]:
-        return _clock(group["clock"] or group["hour"] + ":00", group["ap"] or group["ap2"] or "")
+    part = match.groupdict().get
+    if part("iso"):
+        return str(part("iso"))
+    if part("num"):
+        return str(part("num")).replace(".", "/")
+    if part("day") or part("alone"):
+        return match.group(match.lastgroup or 0).lower() if match.group()[0].isupper() else None
+    if part("clock") or part("hour"):
+        return _clock(part("clock") or part("hour", "") + ":00", part("ap") or part("ap2") or "")
     for month, day, year in (("m1", "d1", "y1"), ("m2", "d2", "y2"), ("m3", "", "y3")):
-        if group[month]:
-            if not group[month][0].isupper():
-                return None
-            number = MONTHS[group[month].lower().rstrip(".")]
-            d, y = (int(group[day]) if day else 0), group[year] or ""
-            return f"{y or '----'}-{number:02}" + (f"-{d:02}" if d else "")
+        name = part(month)
+        if name:
+            number = MONTHS[name.lower().rstrip(".")]
+            d, y = int(part(day, "0")), part(year) or ""
+            return f"{y or '----'}-{number:02}" + (f"-{d:02}" if d else "") if name[0].isupper() else None
     return None
 
 
@@ -237,12 +241,30 @@ def _clock(digits: str, half: str) -> str:
     return f"{int(hour) + shift:02}:" + ":".join(rest)
 
 
-def _quantity(match: re.Match[str], text: str) -> Quantity | None:
-    sign, cur, raw, dig, ordinal, word, soft_word, frac, suf, scale, unit_word = match.groups()
-    found = match.group()
-    unit = (UNITS.get(cur.strip().lower(), "") if cur else "") or (
-        UNITS.get(unit_word.lower(), "") if unit_word else ""
-    )
+def _number(text: str, start: int) -> tuple[Quantity, tuple[int, int]] | None:
+    """A number, its unit, and where both stand."""
+    plain = _PLAIN_NUMBER.match(text, start)
+    match = plain or _NUMBER.match(text, start)
+    if not match:
+        return None
+    end = match.end()
+    begins = _UNIT_BEGINS.match(text, end)
+    unit = ""
+    if begins and (begins.group(1).lower() in _UNIT_BEGINNINGS or not begins.group(1).isascii()):
+        if found := _UNIT.match(text, end):
+            unit, end = UNITS.get(found.group(1).lower(), ""), found.end()
+    if plain:
+        return _related(str(int(plain.group())), unit, text[start:end], False, text, start, end), (start, end)
+    quantity = _quantity(match, unit, text, end)
+    return (quantity, (start, end)) if quantity else None
+
+
+def _quantity(match: re.Match[str], unit: str, text: str, end: int) -> Quantity | None:
+    sign, cur, raw, dig, ordinal, word, soft_word, frac, suf, scale = match.groups()
+    start = match.start()
+    found = text[start:end]
+    if cur:
+        unit = UNITS.get(cur.strip().lower(), "") or unit
     if raw:
         return Quantity(_RATIOS.get(raw, raw), unit, found, False)
     times = (SCALES.get(scale.lower(), 1) if scale else 1) * (SUFFIX.get(suf.lower(), 1) if suf else 1)
@@ -259,7 +281,7 @@ def _quantity(match: re.Match[str], text: str) -> Quantity | None:
         return Quantity(value, "", found, soft)
     if soft and unit != "x":
         return Quantity(value, unit, found, soft)
-    return _related(value, unit, found, soft, text, match.start(), match.end())
+    return _related(value, unit, found, soft, text, start, end)
 
 
 def _firm(text: str, word: str, start: int, end: int) -> bool:
@@ -273,8 +295,8 @@ def _firm(text: str, word: str, start: int, end: int) -> bool:
     return not _IDIOM_BEFORE.search(text, max(0, start - 10), start)
 
 
-def _share(text: str, start: int) -> tuple[re.Match[str], Quantity] | None:
-    """A part of a whole: half the men, two thirds, a quarter of it."""
+def _share(text: str, start: int) -> tuple[Quantity, tuple[int, int]] | None:
+    """A part of a whole, and where it stands: half the men, two thirds, a quarter of it."""
     match = _SHARE.match(text, start)
     if not match:
         return None
@@ -295,31 +317,23 @@ def _share(text: str, start: int) -> tuple[re.Match[str], Quantity] | None:
         return None
     share = Fraction(ONES[(many or "one").lower()], _PARTS[word.removesuffix("s")])
     value = str(share) if share.denominator % 3 == 0 else _plain(Decimal(share.numerator) / Decimal(share.denominator))
-    return match, _related(value, "", match.group(), False, text, start, match.end("d"))
+    return _related(value, "", match.group(), False, text, start, match.end("d")), match.span()
 
 
 def _related(value: str, unit: str, found: str, soft: bool, text: str, start: int, end: int) -> Quantity:
     """A quantity with what the words around it say of it."""
-    noun = _NOUN.match(text, end)
-    word = noun.group(1) if noun else ""
-    after = noun.end() if noun and not unit else end
-    about = _ABOUT.match(text, after)
-    of = about.group(1) if about else word if unit and word.lower() not in ("per", "each", "every") else ""
+    counted = _NOUN.match(text, end)
+    word = counted.group(1) if counted else ""
+    after = counted.end() if counted and not unit else end
+    of_what = _ABOUT.match(text, after)
+    of = of_what.group(1) if of_what else word if unit and word.lower() not in ("per", "each", "every") else ""
     by = per(text, end) or (per(text, after) if after != end else "")
     if speed := SPEEDS.get((unit, by)):
         unit, by = speed, ""
+    said = bounds.said(text, start, end)
     near = text[max(0, start - 40) : end + 40]
-    return Quantity(
-        value,
-        unit,
-        found,
-        soft,
-        "" if unit else word.lower(),
-        "" if of in STOP else of.lower(),
-        by,
-        bounds.said(text, start, end),
-        near,
-    )
+    noun, about = "" if unit else word.lower(), "" if of in STOP else of.lower()
+    return Quantity(value, unit, found, soft, noun, about, by, said, near)
 
 
 def _digits(digits: str, times: int) -> str | None:
@@ -360,13 +374,13 @@ def words_value(words: str) -> int:
 def _spread_units(found: list[Quantity], spans: list[tuple[int, int]], text: str) -> list[Quantity]:
     """A range says its unit once for both: "10 to 20%", "$10-20"."""
     for i in range(len(found) - 1):
-        left, right = found[i], found[i + 1]
-        between = text[spans[i][1] : spans[i + 1][0]]
-        if len(between) > 9 or not _RANGE.fullmatch(between):
+        end, start = spans[i][1], spans[i + 1][0]
+        if start - end > 9 or not _RANGE.fullmatch(text, end, start):
             continue
+        left, right = found[i], found[i + 1]
         if left.soft or right.soft:
             continue
-        if between.strip() not in ("and", "or"):
+        if text[end:start].strip() not in ("and", "or"):
             found[i] = left = left._replace(upto=right.value)
         if right.unit and not left.unit:
             found[i] = left._replace(unit=right.unit, noun="")

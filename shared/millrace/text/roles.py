@@ -12,7 +12,7 @@ from collections.abc import Container, Iterator, Mapping
 
 import ahocorasick_rs
 
-from millrace.text.words import SURROGATE
+from millrace.text.words import without_surrogates
 
 Bound = tuple[str, str]
 """What was there before, and after."""
@@ -54,7 +54,7 @@ def _duties() -> ahocorasick_rs.AhoCorasick:
 
 def _modals(text: str) -> tuple[list[str], list[str]]:
     """What STRONG finds and what WEAK finds, tried only where one can begin."""
-    searchable = text if text.isascii() else SURROGATE.sub("?", text)
+    searchable = without_surrogates(text, "?")
     starts = sorted({start for _, start, _ in _duties().find_matches_as_indexes(searchable, overlapping=True)})
     return _at(STRONG, text, starts), _at(WEAK, text, starts)
 

@@ -1,8 +1,11 @@
-"""Word lists that several measures share: what carries no content, what begins sentences, what is a "
-"common given name."""
+"""Word lists that several measures share, and a text cut into words.
+
+The lists: what carries no content, what begins sentences, what is a common given name.
+"""
 
 from __future__ import annotations
 
+import functools
 import re
 
 STOP = frozenset(
@@ -60,6 +63,17 @@ GIVEN_NAMES = frozenset(
 "name when it is one of these."""
 
 SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def without_surrogates(text: str, instead: str) -> str:
+    """The text with `instead` for each half of a pair, which cannot be encoded; nearly always the text itself."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return SURROGATE.sub(instead, text)
+    return text
+
+
 WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 
 _SUFFIXES = (
@@ -68,6 +82,7 @@ _SUFFIXES = (
 ).split()
 
 
+@functools.lru_cache(maxsize=8_192)
 def stem(word: str) -> str:
     """A light stem, enough to see that "decided" and "decision", "utilization" and "utilize" may be one."""
     word = word.lower().replace("’", "'").removesuffix("'s").removesuffix("'")
@@ -82,6 +97,16 @@ def content_stems(text: str) -> list[str]:
     return [stem(w) for w in WORD.findall(text) if w.lower() not in STOP]
 
 
+_ASCII = bytes(range(128))
+
+
+def beyond_ascii(text: str) -> str:
+    """What of a text is not ASCII, in order; far faster than to look at each character."""
+    if text.isascii():
+        return ""
+    return text.encode("utf-8", "surrogatepass").translate(None, _ASCII).decode("utf-8", "surrogatepass")
+
+
 _MARKS = "’‘“”—–…•\xa0€£°"
 
 
@@ -91,3 +116,35 @@ def unmarked(text: str) -> str:
         for mark in _MARKS:
             text = text.replace(mark, " ")
     return text
+
+
+_PARTS = re.compile(r"[^\W_]+")
+_STAND_INS = "\x01\x02\x03\x04\x05\x06\x07\x08"
+"""Stand for the letters beyond ASCII while a text is cut into words, which is fast in ASCII only."""
+_FEW = 24
+"""Kinds of characters beyond ASCII that are taken out one by one."""
+_BETWEEN = "".join(chr(n) if chr(n).isalnum() or chr(n) in _STAND_INS else " " for n in range(128))
+"""ASCII with a space for whatever is in no word."""
+
+
+def words_of(text: str) -> frozenset[str]:
+    """Every run of letters and digits, casefolded."""
+    odd = {char: char.casefold() for char in set(beyond_ascii(text))}
+    letters = {char: low for char, low in odd.items() if any(map(str.isalnum, low))}
+    plain = len(odd) <= _FEW and len(letters) <= len(_STAND_INS) and all(map(str.isalnum, letters.values()))
+    if not plain or any(map(text.__contains__, _STAND_INS)):
+        return _words_beyond_ascii(text)
+    for char in odd.keys() - letters.keys():
+        text = text.replace(char, " ")
+    for char, stand_in in zip(letters, _STAND_INS, strict=False):
+        text = text.replace(char, stand_in)
+    text = text.lower().translate(_BETWEEN)
+    for low, stand_in in zip(letters.values(), _STAND_INS, strict=False):
+        text = text.replace(stand_in, low)
+    return frozenset(text.split())
+
+
+def _words_beyond_ascii(text: str) -> frozenset[str]:
+    pieces = set(unmarked(text).casefold().split())
+    mixed = {piece for piece in pieces if not piece.isalnum()}
+    return frozenset(pieces - mixed).union(_PARTS.findall(" ".join(mixed)))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from millrace.text import facts, roles
+from millrace.text import facts, names, quantities, roles
 from millrace.text.faithfulness import KINDS, Violation, against, verify
+from millrace.text.words import words_of
 
 from tests.millrace.text.samples import AI_TEXTS, FAITHFUL_PAIRS, HUMAN_TEXTS, MACHINE_LIKE, PLANTED
 
@@ -87,7 +89,8 @@ def test_a_source_read_once_judges_each_of_its_rewrites_alike(kind: str, source:
 
 
 _BITS = st.sampled_from(
-    "“ ” \" ' ‘ ’ « » must should be noted has to required is naïve É Ab’s a_b _x 12 ½ \n \u2003 İ ß — 🎉 .".split(" ")
+    "“ ” \" ' ‘ ’ « » must should be noted has to required is naïve É Ab’s McAb iAb 'Ab a_b _x [1] (Ab 2020) ( [ "
+    "\\cite{a} 12 ½ \n \u2003 İ ß — 🎉 .".split(" ")
 )
 _QUOTE = re.compile(
     r"“[^“”\n]{1,2000}”|«[^«»\n]{1,2000}»|(?<![\w\"])\"(?=\S)[^\"\n]{1,2000}(?<=\S)\"(?!\w)"
@@ -103,8 +106,40 @@ _SOUP = st.lists(st.one_of(_BITS, st.text(max_size=4)), max_size=30).flatmap(
 @given(_SOUP)
 def test_what_is_tried_only_where_it_can_begin_is_what_a_plain_search_finds(text: str) -> None:
     assert facts.QUOTE.findall(text) == _QUOTE.findall(text)
-    assert facts._words(text) == frozenset(facts._WORDS.findall(text.casefold()))
+    assert words_of(text) == frozenset(re.findall(r"[^\W_]+", text.casefold()))
     assert roles._modals(text) == (roles.STRONG.findall(text), roles.WEAK.findall(text))
+    capitals = [(match.start(), match.group()) for match in names._CAPITAL.finditer(text)]
+    inside = {n for start, word in capitals for n in range(start + 1, start + len(word))}
+    camels = [found for found in names._camels(text) if found[0] not in inside]
+    assert names._capitals(text) == sorted(capitals + camels)
+    cited: Counter[str] = Counter()
+    left = facts._take("citation", facts.CITATION, text, cited, [])
+    assert cited == Counter(facts._canonical("citation", match.group()) for match in facts.CITATION.finditer(text))
+    assert left == facts.CITATION.sub(lambda match: f"`{' ' * (len(match.group()) - 2)}`", text)
+
+
+_COUNTED = st.lists(
+    st.sampled_from(
+        "5 12 2024 1,000 1.5 . , ; ) - / k m mn µg °C % km h mph km² m2 of or more million hundred thousand x "
+        "or more kg per cent Kg men \n ½ 3rd 90s 3: 4pm KB".split(" ")
+    ),
+    max_size=12,
+).flatmap(lambda bits: st.sampled_from([" ".join(bits), "".join(bits), "-".join(bits)]))
+_ANY_UNIT = re.compile(rf"(?:{quantities._UNIT.pattern})?", re.IGNORECASE)
+
+
+@settings(max_examples=500, deadline=None)
+@given(_COUNTED)
+def test_a_number_that_looks_plain_is_no_other_and_has_the_unit_that_it_would_have(text: str) -> None:
+    for place in quantities._DIGITS.finditer(text):
+        number = quantities._NUMBER.match(text, place.start())
+        if plain := quantities._PLAIN_NUMBER.match(text, place.start()):
+            assert number is not None
+            assert [number.end(), *filter(None, number.groups())] == [plain.end(), plain.group()]
+        found = quantities._number(text, place.start())
+        if number and found:
+            whole = _ANY_UNIT.match(text, number.end())
+            assert found[1] == (number.start(), whole.end() if whole else number.end())
 
 
 @settings(max_examples=200, deadline=None)
