@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from millrace.text import facts
 from millrace.text.sentences import split
-from millrace.text.words import SURROGATE
+from millrace.text.words import without_surrogates
 
 MASK = "\ue000"
 _KEPT_LINE = re.compile(
     r" {0,3}#{1,6}(?:[ \t]|$)|[ \t]*\||[ \t]*>|(?: {4,}|\t)\S|[ \t]*<[a-zA-Z/!]|[ \t]*(?:[-*_=][ \t]*){3,}$|\$\$"
 )
+_KEPT_STARTS = frozenset(" \t#|><-*_=$")
 _MARKER = re.compile(r"[ \t]*(?:[-*+•][ \t]+(?:\[[ xX]\][ \t]+)?|\d{1,3}[.)][ \t]+)")
 LARGEST = 16_000
 """Characters of one prose block; a single sentence longer than this is no prose and stays as it is."""
@@ -27,18 +28,19 @@ _WRAPPED = 56  # a line this long that a lower-case line follows was wrapped, no
 _TAG = re.compile(r"<[^<>\n]{1,300}>")
 _LINK = re.compile(r"!?\[[^\]\n]{0,300}\]\([^()\n]{0,2000}\)|\[[^\]\n]{1,300}\]\[[^\]\n]{0,100}\]")
 _MATH = re.compile(r"\$[^\s$](?:[^$\n]{0,200}[^\s$])?\$(?!\d)|\\\([^\n]{1,200}?\\\)")
-_GUARDS: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("{{", facts.MARKER), ("`", facts.INLINE_CODE), ("](", _LINK), ("][", _LINK), ("://", facts.URL), ("www.",
-    facts.URL),
-    ("@", facts.EMAIL), ("[", facts.CITATION), ("(", facts.CITATION), ("\\", facts.CITATION), ("<", _TAG), ("$", _MATH),
-    ("\\(", _MATH), ('"', facts.QUOTE), ("“", facts.QUOTE), ("«", facts.QUOTE), ("‘", facts.QUOTE),
+_GUARDS: tuple[tuple[str, str, re.Pattern[str]], ...] = (
+    ("{{", "}}", facts.MARKER), ("`", "`", facts.INLINE_CODE), ("](", ")", _LINK), ("][", "]", _LINK),
+    ("://", "", facts.URL), ("www.", "", facts.URL), ("@", ".", facts.EMAIL),
+    ("[", "]", facts.CITATION), ("\\", "}", facts.CITATION), (" 19", "(", facts.CITATION), (" 20", "(", facts.CITATION),
+    ("<", ">", _TAG), ("$", "$", _MATH), ("\\(", ")", _MATH),
+    ('"', '"', facts.QUOTE), ("“", "”", facts.QUOTE), ("«", "»", facts.QUOTE), ("‘", "’", facts.QUOTE),
 )  # fmt: skip
+"""Two things that a match of each pattern holds; those of one pattern stand together."""
 
 
-@dataclass(frozen=True)
-class Block:
-    """A piece of the text. `prose` = rules may work on it; `lead` = length of its bullet; `item` = it "
-    "is a list item."""
+class Block(NamedTuple):
+    """A piece of the text. `prose` = rules may work on it; `lead` = length of its bullet; `item` = it
+    is a list item."""
 
     text: str
     prose: bool
@@ -50,13 +52,18 @@ def blocks(text: str) -> Iterator[Block]:
     """The text's blocks in order; joined they are the text. White space between paragraphs is a block of its own."""
     held: list[str] = []
     fence = ""
+    fenced = "```" in text or "~~~" in text
     for i, line in enumerate(_lines(text)):
-        opener = _fence(line)
+        opener = _fence(line) if fenced else ""
         if fence or opener:
             yield from _flush(held)
             yield Block(line, False)
             fence = "" if fence and opener.startswith(fence) else fence or opener
-        elif not line.strip() or _KEPT_LINE.match(line) or (i == 0 and line.strip() == "---"):
+        elif (
+            not line.strip()
+            or (line[0] in _KEPT_STARTS and _KEPT_LINE.match(line))
+            or (i == 0 and line.strip() == "---")
+        ):
             if _continues(held, line):
                 held.append(line)
                 continue
@@ -125,11 +132,11 @@ def _cut(text: str) -> Iterator[str]:
 
 def mask(block: str, lead: int = 0) -> str:
     """The block with what is protected masked and every line end a space; same length."""
-    out = block if block.isascii() else SURROGATE.sub(MASK, block)
-    done: set[int] = set()
-    for needle, pattern in _GUARDS:
-        if needle in block and id(pattern) not in done:
-            done.add(id(pattern))
+    out = without_surrogates(block, MASK)
+    done = None
+    for needle, other, pattern in _GUARDS:
+        if needle in block and other in block and pattern is not done:
+            done = pattern
             out = pattern.sub(_masked, out)
     if lead:
         out = MASK * (lead - 1) + " " + out[lead:]
@@ -153,11 +160,11 @@ def sentence_spans(masked: str, lead: int = 0) -> list[tuple[int, int]]:
     spans = []
     at = 0
     for piece in split(masked):
-        size = len(piece)
-        own = piece[lead - at :] if at < lead else piece
-        start = at + size - len(own.lstrip(" \t*_"))
-        end = at + len(piece.rstrip())
-        at += size
+        start, end = at, at + len(piece.rstrip())
+        at += len(piece)
+        if start < lead or piece[0] in " \t*_":
+            own = piece[lead - start :] if start < lead else piece
+            start = at - len(own.lstrip(" \t*_"))
         if end > start:
             spans.append((start, end))
     return spans

@@ -10,6 +10,8 @@ from millrace.text.inflect import article
 
 _ARTICLE_BEFORE = re.compile(r"\b([Aa]n?)([ \n]+)$")
 _GAP = frozenset(" \n")
+_ENDS_ARTICLE = frozenset("aAn \n")
+"""What stands right before the last space, or before the last of several, where an article may end."""
 _INK = re.compile(r"\S")
 _NEXT_WORD = re.compile(r"[\"“‘(*_]*([^\W_][\w-]*)")
 
@@ -86,7 +88,7 @@ def _mend_articles(text: str, sites: list[int]) -> str:
     out: list[str] = []
     at = 0
     for site in sites:
-        if text[site - 1 : site] not in _GAP:
+        if text[site - 1 : site] not in _GAP or text[site - 2 : site - 1] not in _ENDS_ARTICLE:
             continue
         before = _ARTICLE_BEFORE.search(text, max(at, site - 5), site)
         word = _NEXT_WORD.match(text, site) if before else None

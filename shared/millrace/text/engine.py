@@ -29,6 +29,7 @@ PASSES = 12
 _TEMPLATE = re.compile(r"\{(\d)(?::(\w+))?\}")
 _LAST_WORD = re.compile(r"([A-Za-z]+(?:'[a-z]+)?)[ ]$")
 _FIRST_WORD = re.compile(r"[ ,]*([A-Za-z]+(?:'[a-z]+)?)")
+_PARTED = re.compile(r"[^a-z' -]")
 _NEXT_WORDS = re.compile(r"(?: ?[a-z'-]+){1,5}")
 
 _BOUND = "-'_" + MASK
@@ -87,6 +88,8 @@ def rewrite_blocks(blocks: list[Block], kit: Kit, seed: int, dialect: str = "") 
             if edits:
                 made[n] = (_edited(scene, edits), made[n][1] + [_change(scene, edit) for edit in edits])
         left = [n for n, edits in zip(left, found, strict=True) if edits]
+        if not left:
+            break
     return made
 
 
@@ -103,7 +106,8 @@ def _operate(acting: tuple[Rule, ...], scenes: list[Scene], found: list[list[Edi
     for rule in acting:
         op = OPS[rule.op]
         for scene, edits in zip(scenes, found, strict=True):
-            edits += op(scene, rule)
+            if made := op(scene, rule):
+                edits += made
 
 
 def _edited(scene: Scene, edits: list[Edit]) -> str:
@@ -184,19 +188,24 @@ def _try(
 ) -> Edit | None:
     """The rule's edit of what stands at `start`. `starts`: sentence -> its end; `seen`: what "again" has met."""
     text, masked, low = scene.block, scene.masked, scene.low
-    match = rule.pattern.match(masked, start) if rule.pattern else None
-    if match:
+    match = None
+    if rule.pattern is not None:
+        match = rule.pattern.match(masked, start)
+        if match is None or match.end() == start:
+            return None
         end = match.end()
-    if end == start or (rule.pattern and not match):
-        return None
-    opens = start in starts or (text[start].isupper() and _after_label(masked, start))
-    if opens and start not in starts and text[end + 1 : end + 2].isupper():
+    first = start in starts
+    capital = text[start].isupper()
+    opens = first or (capital and _after_label(masked, start))
+    if opens and not first and text[end + 1 : end + 2].isupper():
         return None  # "Plans: Delving Into Maps" is a title
-    if (rule.at == "start" and not opens) or (rule.at == "sentence" and start not in starts):
+    if rule.at != "any" and ((rule.at == "start" and not opens) or (rule.at == "sentence" and not first)):
         return None
     phrase = low[start:end]
+    if rule.guards and not _context(rule, low, start, end, phrase, opens):
+        return None
     made = fill(rule.replace, match, text) if match else _replacement(scene, rule, new, start, end, opens, seed)
-    if made is None or (rule.guards and not _context(rule, low, start, end, phrase, opens)):
+    if made is None:
         return None
     if rule.at == "sentence":
         end = _whole_sentence(masked, end, starts[start])
@@ -208,7 +217,7 @@ def _try(
             return None
     if text[start:end] == made:
         return None
-    return Edit(start, end, made, rule.id, opens and (not made or text[start].isupper()))
+    return Edit(start, end, made, rule.id, opens and (capital or not made))
 
 
 def _replacement(
@@ -269,8 +278,7 @@ def _context(rule: Rule, low: str, start: int, end: int, phrase: str, opens: boo
     if rule.not_before or rule.before:
         if low.startswith(",", end) and (rule.before or "," in rule.not_before):
             return False
-        after = _FIRST_WORD.match(low, end)
-        following = after.group(1) if after else "."
+        following = _word_after(low, end)
         if following in rule.not_before or (rule.before and following not in rule.before):
             return False
     if rule.near or rule.not_near:
@@ -283,18 +291,30 @@ def _context(rule: Rule, low: str, start: int, end: int, phrase: str, opens: boo
 
 def _words_before(low: str, start: int) -> list[str]:
     """The four words before `start` that no mark parts from it."""
-    return re.split(r"[^a-z' -]", low[max(0, start - 48) : start])[-1].split()[-4:]
+    return _PARTED.split(low[max(0, start - 48) : start])[-1].split()[-4:]
 
 
 def _word_before(low: str, start: int) -> str:
     """The word and the one space before `start`, of at most 19 letters; "" where something else stands there."""
     if low[start - 1 : start] != " ":
         return ""
-    word = low[max(0, start - 20) : start - 1].rpartition(" ")[2]
-    if word.isalpha() and word.isascii():
+    first = start - 20 if start > 20 else 0
+    word = low[first : start - 1].rpartition(" ")[2]
+    if word.isascii() and word.isalpha():
         return word
-    before = _LAST_WORD.search(low, max(0, start - 20), start)
+    before = _LAST_WORD.search(low, first, start) if word[-1:].isalpha() else None
     return before.group(1) if before else ""
+
+
+def _word_after(low: str, end: int) -> str:
+    """The first word after `end`, "." where none follows."""
+    if low.startswith(" ", end):
+        space = low.find(" ", end + 1, end + 20)
+        word = low[end + 1 : space]
+        if space > 0 and word.isalpha() and word.isascii():
+            return word
+    after = _FIRST_WORD.match(low, end)
+    return after.group(1) if after else "."
 
 
 def _whole_sentence(masked: str, end: int, sentence_end: int) -> int:

@@ -81,8 +81,8 @@ def _script(sample: str, letters: int) -> str:
 
 def _by_function_words(words: Counter[str]) -> str:
     hits = dict.fromkeys(_SETS, 0)
-    for word, count in words.items():
-        for code in _CODES.get(word, ()):
-            hits[code] += count
-    best = max(hits, key=lambda code: hits[code])
+    for word in words.keys() & _CODES.keys():
+        for code in _CODES[word]:
+            hits[code] += words[word]
+    best = max(hits, key=hits.__getitem__)
     return best if hits[best] >= 2 and hits[best] > 1.2 * hits["en"] else "en"

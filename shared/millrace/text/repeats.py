@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-import operator
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Iterator, Mapping
 
 from millrace.text.edits import Edit
 from millrace.text.ruledata import Rule, lexicon
@@ -16,6 +15,8 @@ _LIST = re.compile(
 )
 
 
+_RUN_FIRST = re.compile(r"[a-z-]+")
+_RUN_LAST = re.compile(r"[a-z-]+\Z")
 _JOINT = re.compile(r" (?:and|or)(?= [a-z])")
 
 
@@ -42,8 +43,10 @@ def _classes() -> dict[str, int]:
 
 def synonym_list(scene: Scene, rule: Rule) -> list[Edit]:
     """Two or three words of one meaning: the list keeps what differs."""
+    if " and " not in scene.masked:
+        return []
     known = _classes()
-    if "and" not in scene.words or not _may_repeat(scene.words, known):
+    if not _may_repeat(scene.low, known):
         return []
     edits: list[Edit] = []
     for match in _lists(scene.masked):
@@ -56,16 +59,22 @@ def synonym_list(scene: Scene, rule: Rule) -> list[Edit]:
     return edits
 
 
-def _may_repeat(words: list[str], known: Container[str]) -> bool:
-    """Whether a word of a class stands before or after an "and"; what is no plain word may hold one."""
-    at = 0
-    for _ in range(words.count("and")):
-        at = words.index("and", at) + 1
-        if at < 2 or at >= len(words):
-            continue
-        before, after = words[at - 2].rstrip(","), words[at]
-        if before in known or after in known or not before.isalpha() or not after.isalpha():
-            return True
+def _may_repeat(low: str, known: Mapping[str, int]) -> bool:
+    """Whether the words around an "and" are of one class, or one of them of any where three may stand."""
+    joint = low.find(" and ")
+    while joint >= 0:
+        first = low.rfind(" ", 0, joint) + 1
+        end = low.find(" ", joint + 5)
+        before, after = low[first:joint].rstrip(","), low[joint + 5 : end if end >= 0 else None]
+        if not before.isalpha() and (run := _RUN_LAST.search(before)):
+            before = run.group()
+        if not after.isalpha() and (run := _RUN_FIRST.match(after)):
+            after = run.group()
+        one, other = known.get(before), known.get(after)
+        if one is not None or other is not None:
+            if one == other or low[max(0, first - 2) : first] == ", ":
+                return True
+        joint = low.find(" and ", joint + 4)
     return False
 
 
@@ -83,6 +92,7 @@ def _without_synonyms(words: list[str], known: dict[str, int]) -> list[str]:
     return kept if len(kept) < len(words) else []
 
 
+_TWICE = re.compile(r" ([^ ]*+) \1(?![^ ])")
 _REPEATED = re.compile(r"(?<![\w-])([a-z]{2,}) \1(?![\w-])")
 _FAIR_DOUBLES = frozenset(
     "had that is very really so no bye ha blah many long far knock in out on there who "
@@ -92,7 +102,7 @@ _FAIR_DOUBLES = frozenset(
 
 def doubled_word(scene: Scene, rule: Rule) -> list[Edit]:
     """A word that follows itself goes; "had had" and "that that" may be right."""
-    if not any(map(operator.eq, scene.words, scene.words[1:])):
+    if not _TWICE.search(" " + scene.low):
         return []
     return [
         Edit(m.start(), m.end(), scene.block[m.start(1) : m.end(1)], rule.id)

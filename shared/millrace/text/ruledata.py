@@ -17,7 +17,7 @@ from __future__ import annotations
 import functools
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +61,11 @@ class Rule:
     near: frozenset[str] = frozenset()
     not_near: frozenset[str] = frozenset()
     not_behind: frozenset[str] = frozenset()
+    guards: bool = field(init=False)
+    """Whether the words around a place decide too."""
 
-    @functools.cached_property
-    def guards(self) -> bool:
-        """Whether the words around a place decide too."""
-        return any((self.guarded, *(getattr(self, name) for name in GUARDS)))
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "guards", any((self.guarded, *(getattr(self, name) for name in GUARDS))))
 
     def applies(self, strength: str, tone: str) -> bool:
         return STRENGTHS.index(self.strength) <= STRENGTHS.index(strength) and tone in self.tones

@@ -7,6 +7,7 @@ Another language than English passes through; `Rewrite.language` says which it w
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 from millrace.errors import InvalidInput
@@ -16,7 +17,7 @@ from millrace.text.faithfulness import verify
 from millrace.text.language import detect
 from millrace.text.ruledata import STRENGTHS, TONES
 from millrace.text.spelling import own_dialect
-from millrace.text.words import SURROGATE
+from millrace.text.words import without_surrogates
 
 _PLAINLY_ENGLISH = (" the ", " and ", " of ", " you ", " with ", " that ")
 ENOUGH_WORDS = 8
@@ -38,7 +39,7 @@ def rewrite(text: str, strength: str = "medium", tone: str = "plain", seed: int 
         raise InvalidInput(f"strength is one of {', '.join(STRENGTHS)}, tone one of {', '.join(TONES)}.")
     language = detect(text)
     pieces = list(blocks(text))
-    dialect = own_dialect(text if text.isascii() else SURROGATE.sub(" ", text))
+    dialect = own_dialect(without_surrogates(text, " "))
     done: list[Made] = [(piece.text, []) for piece in pieces]
     english = [n for n, piece in enumerate(pieces) if piece.prose and _english(piece.text, language)]
     made = rewrite_blocks([pieces[n] for n in english], kit(strength, tone), seed, dialect)
@@ -92,4 +93,4 @@ def _assemble(pieces: list[Block], done: list[Made]) -> str:
 
 
 def _changes(done: list[Made]) -> tuple[Change, ...]:
-    return tuple(change for _, changes in done for change in changes)
+    return tuple(itertools.chain.from_iterable(changes for _, changes in done))

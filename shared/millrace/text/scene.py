@@ -12,13 +12,11 @@ from millrace.text.ruledata import Rule
 
 @dataclass(slots=True)
 class Scene:
-    """`low` is `masked` in lower case, of the same length, `words` what stands between its spaces; `spans` are the
-    sentences; `item`: it is a list item."""
+    """`low` is `masked` in lower case, of the same length; `spans` are the sentences; `item`: it is a list item."""
 
     block: str
     masked: str
     low: str
-    words: list[str]
     spans: list[tuple[int, int]]
     lead: int
     item: bool
@@ -33,7 +31,7 @@ def look(text: str, block: Block, dialect: str = "") -> Scene:
     masked = mask(text, block.lead)
     spans = sentence_spans(masked, block.lead)
     low = lowered(masked)
-    return Scene(text, masked, low, low.split(" "), spans, block.lead, block.item, dialect)
+    return Scene(text, masked, low, spans, block.lead, block.item, dialect)
 
 
 def lowered(masked: str) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 from sentencex import segment
 
-from millrace.text.words import SURROGATE
+from millrace.text.words import without_surrogates
 
 _LARGEST = 9_000
 """Bytes handed over at once: above 10 KB sentencex 1.0.32 loses line ends and is quadratic in stray quotation marks."""
@@ -21,14 +22,11 @@ def split(text: str, language: str = "en") -> list[str]:
 
 def _whole(text: str, language: str) -> list[str]:
     """The sentences of a text of bounded size; one where the segmenter did not give back all that it got."""
-    at = 0
-    pieces: list[str] = []
-    for found in segment(language, text if text.isascii() else SURROGATE.sub("\ufffd", text)):
-        end = at + len(found)
-        if end > at:
-            pieces.append(text[at:end])
-        at = end
-    return pieces if at == len(text) else [text]
+    pieces = list(filter(None, segment(language, without_surrogates(text, "\ufffd"))))
+    if "".join(pieces) == text:
+        return pieces
+    ends = list(itertools.accumulate(map(len, pieces), initial=0))
+    return [text[start:end] for start, end in itertools.pairwise(ends)] if ends[-1] == len(text) else [text]
 
 
 def _parts(text: str) -> Iterator[str]:

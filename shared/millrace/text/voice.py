@@ -60,7 +60,9 @@ def passive(scene: Scene, rule: Rule) -> list[Edit]:
         return []
     edits = []
     for start, end in scene.spans:
-        match = _PASSIVE.fullmatch(scene.masked, start, end) if end - start < 160 else None
+        if end - start >= 160 or scene.low.find(" by ", start, end) < 0:
+            continue
+        match = _PASSIVE.fullmatch(scene.masked, start, end)
         active = _active(match) if match else ""
         if active:
             edits.append(Edit(start, end, active, rule.id))
