@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from millrace.contract import SYSTEM
-from millrace.table import Item, decode
+from millrace.table import Item
 from millrace.tenants import Kind, Tenant
+from millrace.typed import decode
 
 
 def put(event: Mapping[str, Any], kind: Kind) -> Iterator[tuple[Tenant, Item]]:

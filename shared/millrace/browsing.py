@@ -20,7 +20,8 @@ from .datapoints import DataPoint, split_of
 from .errors import InvalidInput
 from .feedback import kinds
 from .indexing import Assessed, Index, words_of
-from .table import Item, cursor_at
+from .listing import cursor_at
+from .table import Item
 from .tenants import Kind, Tenant
 
 MAX_READ = 300

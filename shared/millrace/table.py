@@ -7,22 +7,20 @@ again; DynamoDB's SDK does not do that.
 
 from __future__ import annotations
 
-import base64
-import json
-import math
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
 from . import aws
 from .errors import Conflict, InvalidInput, MillraceError, Throttled
+from .expressions import condition, update_arguments
+from .listing import FOREIGN, cursor_at, opened_cursor
+from .typed import decode, encode
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -36,27 +34,9 @@ MAX_LOOKED = 1000
 _PAUSES_S = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 """Upper ends of the pauses after a clash with another transaction; with full jitter."""
 _CLASHES = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitExceeded"}
-_EXACT = 10**38
-"""DynamoDB's numbers have 38 digits; boto3 says so of a longer one."""
-_SMALLEST, _LARGEST = 1e-128, 1e125  # magnitudes that a DynamoDB number holds, with a margin
 INSERTS = 25
 """Statements that one request may hold."""
 _AGAIN = _CLASHES | {"InternalServerError"}
-
-_serialize = TypeSerializer().serialize
-_deserialize = TypeDeserializer().deserialize
-
-
-def encode(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Python to DynamoDB's typed JSON. Floats become numbers by their shortest text; None is left out.
-
-    So is what DynamoDB has no number for: NaN, infinities and 1e126; what is too small for it is 0.
-    """
-    return {k: typed for k, v in item.items() if (typed := {"S": v} if type(v) is str else _typed(v)) is not None}
-
-
-def decode(raw: Mapping[str, Any]) -> Item:
-    return {k: _plain(v) for k, v in raw.items()}
 
 
 @dataclass(frozen=True)
@@ -184,7 +164,7 @@ class Table:
                 TableName=self.name,
                 ReturnValues="ALL_NEW",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                **_update_arguments(write, op),
+                **update_arguments(write, op),
             )
         except _Standing as standing:
             item = standing.item or self.get(write.pk, write.sk) or {}
@@ -281,7 +261,7 @@ class Table:
                     found.append(item)
                 if len(found) == limit:
                     last = following is None and item is items[-1]
-                    return found, None if last else _close_cursor({name: item[name] for name in _CURSOR})
+                    return found, None if last else cursor_at(item)
             if following is None:
                 return found, None
             cursor = following
@@ -290,16 +270,16 @@ class Table:
     def _one_page(
         self, list_pk: str, limit: int, cursor: str | None, between: tuple[str, str] | None = None
     ) -> tuple[list[Item], str | None]:
-        start = {"ExclusiveStartKey": encode(_open_cursor(cursor, list_pk))} if cursor else {}
+        start = {"ExclusiveStartKey": encode(opened_cursor(cursor, list_pk))} if cursor else {}
         try:
             raw = self._page(list_pk, limit, start, between)
         except MillraceError as error:
             cause = error.__cause__
             if cursor and isinstance(cause, ClientError) and aws.code_of(cause) == "ValidationException":
-                raise InvalidInput(_FOREIGN_CURSOR) from error
+                raise InvalidInput(FOREIGN) from error
             raise
         last = raw.get("LastEvaluatedKey")
-        return [decode(item) for item in raw["Items"]], _close_cursor(decode(last)) if last else None
+        return [decode(item) for item in raw["Items"]], cursor_at(decode(last)) if last else None
 
     def _page(self, list_pk: str, limit: int, start: Mapping[str, Any], between: tuple[str, str] | None) -> Any:
         ends = {":first": between[0], ":last": between[1]} if between else {}
@@ -329,7 +309,7 @@ class Table:
     @staticmethod
     def cursor_of(item: Mapping[str, Any]) -> str:
         """The cursor of what comes after an item of a list."""
-        return _close_cursor({name: item[name] for name in _CURSOR})
+        return cursor_at(item)
 
     def delete(self, pk: str, sk: str) -> None:
         with aws.mapped(f"Deleting {pk}"):
@@ -350,13 +330,13 @@ class Table:
 
     def _part(self, write: Write, op: str) -> dict[str, Any]:
         if write.kind == "update":
-            return {"Update": {"TableName": self.name, **_update_arguments(write, op)}}
-        condition = _condition(write)
+            return {"Update": {"TableName": self.name, **update_arguments(write, op)}}
+        held = condition(write)
         if write.kind == "delete":
             key = encode({"pk": write.pk, "sk": write.sk})
-            return {"Delete": {"TableName": self.name, "Key": key, **condition}}
+            return {"Delete": {"TableName": self.name, "Key": key, **held}}
         item = encode({**write.values, "pk": write.pk, "sk": write.sk, "op": op})
-        return {"Put": {"TableName": self.name, "Item": item, **condition}}
+        return {"Put": {"TableName": self.name, "Item": item, **held}}
 
 
 def _insertion(table: str, item: Item) -> Any:
@@ -410,142 +390,3 @@ class _Standing(Exception):
         raw = error.response.get("Item") or {}
         self.item: Item = decode(raw) if isinstance(raw, dict) else {}
         super().__init__(str(error))
-
-
-def _condition(write: Write) -> dict[str, Any]:
-    names: dict[str, str] = {}
-    values: Item = {}
-    parts = ["attribute_not_exists(pk)"] if write.new else []
-    for number, (name, value) in enumerate(write.expect.items()):
-        names[f"#e{number}"] = name
-        if value is None:
-            parts.append(f"attribute_not_exists(#e{number})")
-        elif isinstance(value, (list, tuple)):
-            keys = [f":e{number}_{i}" for i in range(len(value))]
-            values |= dict(zip(keys, value, strict=True))
-            parts.append(f"#e{number} IN ({', '.join(keys)})")
-        else:
-            values[f":e{number}"] = value
-            parts.append(f"#e{number} = :e{number}")
-    for number, (name, most) in enumerate(write.at_most.items()):
-        names[f"#m{number}"] = name
-        values[f":m{number}"] = most
-        parts.append(f"(attribute_not_exists(#m{number}) OR #m{number} <= :m{number})")
-    if not parts:
-        return {}
-    condition: dict[str, Any] = {"ConditionExpression": " AND ".join(parts)}
-    if names:
-        condition["ExpressionAttributeNames"] = names
-    if values:
-        condition["ExpressionAttributeValues"] = encode(values)
-    return condition
-
-
-def _update_arguments(write: Write, op: str) -> dict[str, Any]:
-    arguments = _condition(write)
-    names: dict[str, str] = dict(arguments.get("ExpressionAttributeNames", {}))
-    values: dict[str, Any] = dict(arguments.get("ExpressionAttributeValues", {}))
-    sets, removes, adds = [], [], []
-    for number, (name, value) in enumerate({**write.values, "op": op}.items()):
-        names[f"#s{number}"] = name
-        if value is None:
-            removes.append(f"#s{number}")
-            continue
-        values |= encode({f":s{number}": value})
-        sets.append(f"#s{number} = :s{number}")
-    for number, (name, amount) in enumerate(write.add.items()):
-        names[f"#a{number}"] = name
-        values |= encode({f":a{number}": amount})
-        adds.append(f"#a{number} :a{number}")
-    clauses = [("SET", sets), ("REMOVE", removes), ("ADD", adds)]
-    return arguments | {
-        "Key": encode({"pk": write.pk, "sk": write.sk}),
-        "UpdateExpression": " ".join(f"{verb} {', '.join(parts)}" for verb, parts in clauses if parts),
-        "ExpressionAttributeNames": names,
-        "ExpressionAttributeValues": values,
-    }
-
-
-_CURSOR = ("pk", "sk", "list_pk", "list_sk")
-_FOREIGN_CURSOR = "That cursor is not one of this list; begin again without it."
-
-
-def cursor_at(item: Item) -> str:
-    """The cursor of a list's page that begins after this item of it."""
-    return _close_cursor({name: item[name] for name in _CURSOR})
-
-
-def _close_cursor(key: Item) -> str:
-    return base64.urlsafe_b64encode(json.dumps(key, sort_keys=True).encode()).decode().rstrip("=")
-
-
-def _open_cursor(cursor: str, list_pk: str) -> Item:
-    """A cursor moves within its own list and nowhere else."""
-    try:
-        key: Item = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        good = set(key) == set(_CURSOR) and all(isinstance(v, str) and v for v in key.values())
-    except (ValueError, TypeError, AttributeError, RecursionError):
-        good = False
-    if not good or key["list_pk"] != list_pk or not key["pk"].startswith(f"{list_pk.partition('#')[0]}#"):
-        raise InvalidInput(_FOREIGN_CURSOR)
-    try:
-        json.dumps(key, ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:
-        raise InvalidInput(_FOREIGN_CURSOR) from error
-    return key
-
-
-def _typed(value: Any) -> dict[str, Any] | None:
-    """One value in DynamoDB's types, None where it is left out. What is common is written here, ten times as fast as by
-    boto3, which writes the rest."""
-    kind = type(value)
-    if kind is str:
-        return {"S": value}
-    if value is None:
-        return None
-    if kind is bool:
-        return {"BOOL": value}
-    if kind is int and -_EXACT < value < _EXACT:
-        return {"N": str(value)}
-    if kind is float:
-        return _number(value)
-    if kind is dict:
-        return {"M": encode(value)}
-    if kind is list or kind is tuple:
-        return {"L": [_typed(v) or {"NULL": True} for v in value]}
-    if isinstance(value, str):  # a member of an enum
-        return {"S": str(value)}
-    if isinstance(value, Mapping):
-        return {"M": encode(value)}
-    return cast("dict[str, Any]", _serialize(value))
-
-
-def _number(value: float) -> dict[str, Any] | None:
-    if not math.isfinite(value) or abs(value) > _LARGEST:
-        return None
-    text = repr(value) if abs(value) > _SMALLEST else "0.0"
-    return {"N": str(Decimal(text)) if "e" in text else text}
-
-
-def _plain(typed: Any) -> Any:
-    """One typed value. What is common is read here, twice as fast as by boto3, which reads the rest."""
-    ((kind, value),) = typed.items()
-    if kind in ("S", "BOOL"):
-        return value
-    if kind == "N":
-        return int(value) if value.isdecimal() else _from_decimal(Decimal(value))
-    if kind == "M":
-        return {k: _plain(v) for k, v in value.items()}
-    if kind == "L":
-        return [_plain(v) for v in value]
-    return _from_decimal(_deserialize(typed))
-
-
-def _from_decimal(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    if isinstance(value, dict):
-        return {k: _from_decimal(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_from_decimal(v) for v in value]
-    return value

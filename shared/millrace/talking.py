@@ -16,13 +16,13 @@ from .calls import Calls
 from .catalogue import Catalogue, Entry
 from .datapoints import check_unicode
 from .errors import Declined, InvalidInput, TooLarge
-from .humanize import within
 from .providers import Completion, Talk
 from .providers.counting import estimate
 from .routing import choose
 from .tabs import tab
 from .tenants import Tenant
 from .usage import Usage
+from .waiting import within
 
 MOST_CHARACTERS = 1_000_000
 """Of a conversation; a quarter of a million tokens, and well under what one request may weigh."""

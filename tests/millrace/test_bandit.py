@@ -29,7 +29,7 @@ from millrace.bandit import (
     update,
 )
 from millrace.complexity import PARTS, Complexity, complexity
-from millrace.table import decode, encode
+from millrace.typed import decode, encode
 from millrace.usage import expected_calls
 
 from tests.bench import bench_routing

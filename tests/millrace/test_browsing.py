@@ -14,8 +14,9 @@ from millrace.datapoints import DataPoint, Origin, split_of
 from millrace.errors import InvalidInput
 from millrace.feedback import Feedback, give
 from millrace.indexing import Index
-from millrace.table import Table, encode
+from millrace.table import Table
 from millrace.tenants import Kind
+from millrace.typed import encode
 
 from tests.fakes import World, examples
 from tests.millrace.curated import ACME, OTHER, SUBJECTS, bring, every, pair

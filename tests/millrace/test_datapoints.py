@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from millrace.corpus import INLINE_BYTES
 from millrace.datapoints import DataPoint, Origin, Turn, content_id, split_of
-from millrace.table import decode, encode
 from millrace.tenants import Tenant
+from millrace.typed import decode, encode
 
 from tests.fakes import World, examples
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from millrace.errors import InvalidInput
 from millrace.strategies import LARGEST, Strategy, find, strategies
-from millrace.table import decode, encode
+from millrace.typed import decode, encode
 
 SCHEMA: dict[str, dict[str, Any]] = {
     "rate": {"type": "number", "exclusiveMinimum": 0, "maximum": 1, "default": 0.1},

@@ -12,7 +12,8 @@ from boto3.dynamodb.types import TypeSerializer
 from hypothesis import given
 from hypothesis import strategies as st
 from millrace.errors import Conflict, InvalidInput, MillraceError, Throttled, Unavailable
-from millrace.table import _LARGEST, _SMALLEST, Table, Write, decode, encode
+from millrace.table import Table, Write
+from millrace.typed import _LARGEST, _SMALLEST, decode, encode
 
 from tests.fakes import FAULTS, FakeDynamo, Fault, Faulty, Plan, client_error, examples
 
