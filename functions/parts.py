@@ -154,13 +154,10 @@ def rewrites(settings: Gateway | Rewrite) -> Rewrites:
 
 @cache
 def collecting(settings: Ingest) -> Intake:
-    """The intake of the function that collects: rows by the lean wire; it tells when a drop has ended."""
+    """The intake of the function that collects: it tells when a drop has ended."""
     from millrace.events import Events
-    from millrace.intake import Intake
 
-    lean = Table(aws.lean_dynamodb(), settings.table)
-    rows = replace(corpus(settings), table=lean)
-    return Intake(lean, rows, store(settings), aws.s3(), Events(aws.events()))
+    return replace(intake(settings), events=Events(aws.events()))
 
 
 @cache
@@ -176,7 +173,7 @@ def datasets(settings: Unpack, concluding: bool = False) -> Datasets:
     from millrace.datasets.uploads import Uploads
     from millrace.events import Events
 
-    uploads = Uploads(aws.s3(), aws.s3_signer(), settings.data_bucket)
+    uploads = Uploads(aws.s3(), aws.s3(), settings.data_bucket)
     events = Events(aws.events()) if concluding else None
     return Datasets(table(settings), uploads, settings.unpack_machine, aws.stepfunctions(), events)
 

@@ -12,7 +12,7 @@ from importlib import import_module
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
-from functions import parts  # noqa: F401 - every street asks AWS: its client's 300 modules are loaded at the start
+from functions import parts  # noqa: F401 - needed in every street, as what follows: loaded while the function starts
 from functions.gateway import caller, problems, shapes  # noqa: F401
 
 STREETS: dict[str, tuple[str, ...]] = {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import boto3  # noqa: F401 - asks S3 at every event: loaded while the function starts
+
 from functions import parts
 from functions.steps.common import settings, subject
 

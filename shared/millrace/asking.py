@@ -10,7 +10,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from botocore.exceptions import ClientError
 
 from . import aws
 from .contract import ModelState
@@ -54,7 +53,7 @@ def asked(runtime: SageMakerRuntimeClient, endpoint: str, model: Model, body: by
 def _refusal(error: MillraceError) -> str | None:
     """What the container said of the caller's own input; None where the fault is another's."""
     cause = error.__cause__
-    if not isinstance(cause, ClientError):
+    if not isinstance(cause, aws.refusals()):
         return None
     told: Mapping[str, Any] = cause.response
     if not HTTPStatus.BAD_REQUEST <= told.get("OriginalStatusCode", 500) < HTTPStatus.TOO_MANY_REQUESTS:

@@ -1,22 +1,25 @@
-"""boto3 clients, one of each per process, and the one place where botocore's errors become ours. AWS: all of it.
+"""Clients of AWS, one of each per process, and the one place where botocore's errors become ours. AWS: all of it.
 
-Endpoints and credentials come from the environment, so the same code meets AWS and the local twin.
+Endpoints and credentials come from the environment, so the same code meets AWS and the local twin. In a Lambda function
+DynamoDB and Secrets Manager are spoken to by `lean`; boto3 is loaded, and a client of it made, by its first call: both
+together are 0.4 s of a cold start, and most functions answer without.
 """
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
-
 from .errors import MillraceError, NotFound, Throttled, Unavailable
+from .lean import Lean, place
 
 if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_s3 import S3Client
@@ -26,12 +29,19 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_stepfunctions import SFNClient
 
-_CONFIG = Config(
-    connect_timeout=2,
-    read_timeout=10,
-    retries={"mode": "standard", "max_attempts": 3},
-    max_pool_connections=32,
-)
+_CONFIG: dict[str, Any] = {
+    "connect_timeout": 2,
+    "read_timeout": 10,
+    "retries": {"mode": "standard", "max_attempts": 3},
+    "max_pool_connections": 32,
+}
+_OWN: dict[str, dict[str, Any]] = {
+    # What is encrypted under a key of KMS is shown by no link of an older signature.
+    "s3": {"signature_version": "s3v4"},
+    # No retries of its own: humanize has the one retry layer and the one deadline.
+    "sagemaker-runtime": {"read_timeout": 25, "retries": {"mode": "standard", "total_max_attempts": 1}},
+}
+"""What a service's client has of its own."""
 
 _THROTTLES = {
     "Throttling",
@@ -55,75 +65,87 @@ _OVER = "ValidationException"
 """What SageMaker says to the stop of a training job that is over, and of one that never was."""
 
 
+_making = threading.Lock()
+
+
 @cache
-def _client(service: str, config: Config = _CONFIG) -> Any:
-    return boto3.client(service, config=config)  # type: ignore[call-overload]
+def _client(service: str) -> Any:
+    import boto3
+    from botocore.config import Config
+
+    with _making:  # boto3's session makes one at a time
+        return boto3.client(service, config=Config(**(_CONFIG | _OWN.get(service, {}))))  # type: ignore[call-overload]
+
+
+class _Later:
+    """A client of boto3's, made when something is asked of it."""
+
+    def __init__(self, service: str) -> None:
+        self._service = service
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(_client(self._service), name)
+
+
+@cache
+def _lean(service: str) -> Any:
+    there = place(service, os.environ)
+    return Lean(there) if there else _Later(service)
 
 
 def dynamodb() -> DynamoDBClient:
-    client: DynamoDBClient = _client("dynamodb")
-    return client
-
-
-_SIGNED = _CONFIG.merge(Config(signature_version="s3v4"))
-"""What is encrypted under a key of KMS is shown by no link of an older signature."""
-
-
-@cache
-def lean_dynamodb() -> DynamoDBClient:
-    """For who writes by the thousand."""
-    from .lean import Lean
-
-    client: Any = Lean(dynamodb(), boto3.Session())
-    return client  # type: ignore[no-any-return]
-
-
-def s3() -> S3Client:
-    client: S3Client = _client("s3", _SIGNED)
-    return client
-
-
-def events() -> EventBridgeClient:
-    client: EventBridgeClient = _client("events")
-    return client
-
-
-_SIGNING = _CONFIG.merge(Config(signature_version="s3v4"))
-
-
-def s3_signer() -> S3Client:
-    """For addresses that others use: objects under a key of KMS take no older signature than this."""
-    client: S3Client = _client("s3", _SIGNING)
-    return client
-
-
-def stepfunctions() -> SFNClient:
-    client: SFNClient = _client("stepfunctions")
-    return client
-
-
-def sagemaker() -> SageMakerClient:
-    client: SageMakerClient = _client("sagemaker")
-    return client
-
-
-_INVOKE = _CONFIG.merge(Config(read_timeout=25, retries={"mode": "standard", "total_max_attempts": 1}))
-
-
-def sagemaker_runtime() -> SageMakerRuntimeClient:
-    """No retries of its own: humanize has the one retry layer and the one deadline."""
-    client: SageMakerRuntimeClient = _client("sagemaker-runtime", _INVOKE)
+    client: DynamoDBClient = _lean("dynamodb")
     return client
 
 
 def secretsmanager() -> SecretsManagerClient:
-    client: SecretsManagerClient = _client("secretsmanager")
+    client: SecretsManagerClient = _lean("secretsmanager")
     return client
 
 
+@cache
+def s3() -> S3Client:
+    client: Any = _Later("s3")
+    return client  # type: ignore[no-any-return]
+
+
+@cache
+def events() -> EventBridgeClient:
+    client: Any = _Later("events")
+    return client  # type: ignore[no-any-return]
+
+
+@cache
+def stepfunctions() -> SFNClient:
+    client: Any = _Later("stepfunctions")
+    return client  # type: ignore[no-any-return]
+
+
+@cache
+def sagemaker() -> SageMakerClient:
+    client: Any = _Later("sagemaker")
+    return client  # type: ignore[no-any-return]
+
+
+@cache
+def sagemaker_runtime() -> SageMakerRuntimeClient:
+    client: Any = _Later("sagemaker-runtime")
+    return client  # type: ignore[no-any-return]
+
+
+@cache
 def sqs() -> SQSClient:
-    client: SQSClient = _client("sqs")
-    return client
+    client: Any = _Later("sqs")
+    return client  # type: ignore[no-any-return]
+
+
+def refusals(*names: str) -> tuple[type[ClientError], ...]:
+    """Errors of botocore's, ClientError where none is named, to be caught; none where it is not loaded.
+
+    What is not loaded was raised by nobody.
+    """
+    loaded = sys.modules.get("botocore.exceptions")
+    return tuple(getattr(loaded, name) for name in names or ("ClientError",)) if loaded else ()
 
 
 def code_of(error: ClientError) -> str:
@@ -135,12 +157,12 @@ def mapped(what: str) -> Iterator[None]:
     """Foreign errors become ours here and nowhere else. `what` completes the sentence "... failed"."""
     try:
         yield
-    except ClientError as error:
+    except refusals() as error:
         raise _ours(what, error) from error
-    except ParamValidationError as error:
+    except refusals("ParamValidationError") as error:
         # Its message quotes the values, which may be a user's text.
         raise MillraceError(f"{what} was not a call that the service has.") from error
-    except BotoCoreError as error:
+    except refusals("BotoCoreError") as error:
         raise Unavailable(f"{what} failed: {error}") from error
 
 
@@ -153,7 +175,7 @@ def stop(what: str, call: Callable[..., Any], **arguments: Any) -> None:
         return
     except MillraceError as error:
         cause = error.__cause__
-        if not isinstance(cause, ClientError) or code_of(cause) != _OVER:
+        if not isinstance(cause, refusals()) or code_of(cause) != _OVER:
             raise
 
 

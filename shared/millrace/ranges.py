@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
 from . import aws
 from .drops.records import Unreadable
 from .drops.sources import BLOCK_BYTES, blocks
@@ -77,7 +75,7 @@ class Pinned:
             raise Gone(str(error)) from error
         except MillraceError as error:
             cause = error.__cause__
-            if isinstance(cause, ClientError) and aws.code_of(cause) == "InvalidRange":
+            if isinstance(cause, aws.refusals()) and aws.code_of(cause) == "InvalidRange":
                 return None
             raise
 

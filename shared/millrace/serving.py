@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from botocore.exceptions import ClientError
-
 from . import aws
 from .errors import MillraceError, Unavailable
 from .models import Model
@@ -73,7 +71,7 @@ def _described(sagemaker: SageMakerClient, endpoint: str) -> DescribeEndpointOut
         with aws.mapped(f"Asking for {endpoint}"):
             return sagemaker.describe_endpoint(EndpointName=endpoint)
     except MillraceError as error:
-        if isinstance(error.__cause__, ClientError) and "could not find" in str(error.__cause__).lower():
+        if isinstance(error.__cause__, aws.refusals()) and "could not find" in str(error.__cause__).lower():
             return None
         raise
 
@@ -161,7 +159,7 @@ class Serving:
                 call(**arguments)
         except MillraceError as error:
             cause = error.__cause__
-            if isinstance(cause, ClientError) and "already exist" in str(cause).lower():
+            if isinstance(cause, aws.refusals()) and "already exist" in str(cause).lower():
                 return False
             raise
         return True

@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
-from botocore.exceptions import ClientError
-
 from . import aws
 from .errors import Conflict, InvalidInput, MillraceError, Throttled
 from .expressions import condition, update_arguments
@@ -23,6 +21,7 @@ from .listing import FOREIGN, cursor_at, opened_cursor
 from .typed import decode, encode
 
 if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
     from mypy_boto3_dynamodb import DynamoDBClient
 
 Item = dict[str, Any]
@@ -190,7 +189,7 @@ class Table:
             with aws.mapped(what):
                 try:
                     return call(**arguments)
-                except ClientError as error:
+                except aws.refusals() as error:
                     if _refused(error):
                         raise _Standing(error) from error
                     if not _clashed(error):
@@ -275,7 +274,7 @@ class Table:
             raw = self._page(list_pk, limit, start, between)
         except MillraceError as error:
             cause = error.__cause__
-            if cursor and isinstance(cause, ClientError) and aws.code_of(cause) == "ValidationException":
+            if cursor and isinstance(cause, aws.refusals()) and aws.code_of(cause) == "ValidationException":
                 raise InvalidInput(FOREIGN) from error
             raise
         last = raw.get("LastEvaluatedKey")

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, cast
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
-
 _EXACT = 10**38
 """DynamoDB's numbers have 38 digits; boto3 says so of a longer one."""
 _SMALLEST, _LARGEST = 1e-128, 1e125  # magnitudes that a DynamoDB number holds, with a margin
-
-_serialize = TypeSerializer().serialize
-_deserialize = TypeDeserializer().deserialize
 
 
 def encode(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,7 +47,11 @@ def _typed(value: Any) -> dict[str, Any] | None:
         return {"S": str(value)}
     if isinstance(value, Mapping):
         return {"M": encode(value)}
-    return cast("dict[str, Any]", _serialize(value))
+    if isinstance(value, bytes | bytearray):
+        return {"B": bytes(value)}
+    from boto3.dynamodb.types import TypeSerializer
+
+    return cast("dict[str, Any]", TypeSerializer().serialize(value))
 
 
 def _number(value: float) -> dict[str, Any] | None:
@@ -72,7 +72,13 @@ def _plain(typed: Any) -> Any:
         return {k: _plain(v) for k, v in value.items()}
     if kind == "L":
         return [_plain(v) for v in value]
-    return _from_decimal(_deserialize(typed))
+    if kind == "B":  # as text, where it comes as AWS sends it
+        return base64.b64decode(value) if isinstance(value, str) else bytes(value)
+    if kind == "NULL":
+        return None
+    from boto3.dynamodb.types import TypeDeserializer
+
+    return _from_decimal(TypeDeserializer().deserialize(typed))
 
 
 def _from_decimal(value: Any) -> Any:

@@ -63,7 +63,7 @@ class Arms:
 
         s3: Any = FakeS3()
         version = s3.put_object(Bucket="drops", Key="drop/acme/a.csv", Body=body)["VersionId"]
-        table, store = Table(aws.lean_dynamodb(), "t"), Store(s3, "data")
+        table, store = Table(aws.dynamodb(), "t"), Store(s3, "data")
         intake = Intake(table, Corpus(table, store), store, s3)
         return intake.collect(Tenant("acme"), Dropped("drops", "drop/acme/a.csv", version))
 
@@ -131,14 +131,14 @@ def forget() -> None:
     from millrace import aws
 
     aws._client.cache_clear()
-    aws.lean_dynamodb.cache_clear()
+    aws._lean.cache_clear()
 
 
 def run(rounds: int = ROUNDS, share: float = 1.0) -> dict[str, Any]:
     samples: dict[str, list[float]] = {name: [] for name in ROWS}
     requests: dict[str, float] = {}
     with server() as url:
-        os.environ.update(KEYS, AWS_ENDPOINT_URL=url)
+        os.environ.update(KEYS, AWS_ENDPOINT_URL=url, AWS_LAMBDA_FUNCTION_NAME="ingest")
         forget()
         arms, draw = Arms(url), random.Random(1)
         bodies = {name: dropped(int(rows * share)) for name, rows in ROWS.items()}

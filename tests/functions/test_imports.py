@@ -15,20 +15,20 @@ from tests.conftest import ENVIRONMENT
 ROOT = Path(__file__).parents[2]
 HEAVY = {"openai", "anthropic", "google.genai", "genai_prices", "httpx", "httpx2", "numpy", "torch", "duckdb", "moto"}
 CEILINGS = {
-    "functions.gateway.handler": 690,
-    "functions.authorize.handler": 520,
+    "functions.gateway.handler": 490,
+    "functions.authorize.handler": 300,
     "functions.rewrite.handler": 670,
     "functions.ingest.handler": 640,
-    "functions.index.handler": 560,
+    "functions.index.handler": 350,
     "functions.export.handler": 570,
-    "functions.monitor.handler": 580,
-    "functions.progress.handler": 570,
+    "functions.monitor.handler": 370,
+    "functions.progress.handler": 350,
     "functions.unpack.handler": 560,
     "functions.steps.plan": 510,
     "functions.steps.gate": 510,
     "functions.steps.register": 510,
     "functions.steps.deploy": 510,
-    "functions.steps.conclude": 550,
+    "functions.steps.conclude": 340,
     "functions.steps.judge": 560,
     "functions.propose.handler": 620,
 }
@@ -51,6 +51,11 @@ def test_a_cold_start_loads_no_heavy_package_and_stays_under_its_ceiling(handler
 
     assert not HEAVY & loaded
     assert len(loaded) <= CEILINGS[handler], f"{handler} loads {len(loaded)} modules"
+
+
+@pytest.mark.parametrize("handler", ["gateway.handler", "authorize.handler", "index.handler", "monitor.handler"])
+def test_who_asks_the_table_alone_loads_no_boto3(handler: str) -> None:
+    assert not {"boto3", "botocore.session", "urllib3"} & _modules(f"functions.{handler}")
 
 
 def test_the_gateway_loads_no_router_before_it_is_asked() -> None:

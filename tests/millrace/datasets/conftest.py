@@ -60,7 +60,7 @@ class Yard:
 @pytest.fixture
 def yard(embedded: dict[str, str]) -> Yard:
     bucket, states, bus = embedded["MILLRACE_DATA_BUCKET"], FakeStates(), FakeEvents()
-    uploads = Uploads(aws.s3(), aws.s3_signer(), bucket)
+    uploads = Uploads(aws.s3(), aws.s3(), bucket)
     table = Table(aws.dynamodb(), embedded["MILLRACE_TABLE"])
     datasets = Datasets(table, uploads, MACHINE, states, Events(bus))  # type: ignore[arg-type]
     return Yard(datasets, Intake(datasets, Store(aws.s3(), bucket)), states, bus)
