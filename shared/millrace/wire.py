@@ -1,13 +1,12 @@
-"""One JSON request over a kept connection: checked addresses, one deadline over every byte, a bounded reply. Stdlib.
+"""One JSON request over a kept connection: checked addresses, one deadline over every byte, a bounded reply.
 
 For whole answers in OpenAI's format, where an SDK would take 20 times as long as the wire does (2 ms of CPU a call,
-0.7 s to import); what streams goes through the SDK and `egress`. The stdlib parses HTTP; no redirects, no proxies, no
+0.7 s to import); what streams goes through the SDK and `egress`. `httptools` parses HTTP; no redirects, no proxies, no
 compression. A connection that the other side has closed or written to meanwhile is never used again.
 """
 
 from __future__ import annotations
 
-import io
 import select
 import socket
 import ssl
@@ -18,9 +17,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
-from http.client import HTTPConnection, HTTPResponse
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
+
+from httptools import HttpParserError, HttpResponseParser
 
 from .addresses import Allowed, resolve
 from .deadlines import in_time
@@ -39,6 +39,10 @@ _meanwhile: ContextVar[Callable[[], object] | None] = ContextVar("meanwhile", de
 
 class Oversized(Exception):
     """A reply is larger than anything that a model could mean."""
+
+
+class Partial(Exception):
+    """A reply broke off."""
 
 
 class Walled(Exception):
@@ -129,68 +133,25 @@ class Reply:
     content: bytes
 
 
-class _Socket:
-    """What `http.client` asks of a socket; closed with the last reply that is read from it, as a real one is."""
+class _Connection:
+    """A kept connection to one place, used by one thread at a time."""
 
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock, self.readers, self.closing = sock, 0, False
-
-    def sendall(self, data: Any) -> None:
-        self.sock.settimeout(left(CONNECT_S))
-        self.sock.sendall(data)
-
-    def makefile(self, mode: str) -> io.BufferedReader:
-        self.readers += 1
-        return io.BufferedReader(_Reader(self), 1 << 16)
-
-    def close(self) -> None:
-        self.closing = True
-        if not self.readers:
-            self.sock.close()
-
-    def __del__(self) -> None:
-        self.sock.close()
-
-
-class _Reader(io.RawIOBase):
-    """Reads of a socket, each under what is left of the deadline."""
-
-    def __init__(self, owner: _Socket) -> None:
-        self.owner = owner
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        self.owner.sock.settimeout(left(CONNECT_S))
-        return self.owner.sock.recv_into(buffer)
-
-    def close(self) -> None:
-        if not self.closed:
-            self.owner.readers -= 1
-            super().close()
-            if self.owner.closing:
-                self.owner.close()
-
-
-class _Connection(HTTPConnection):
     def __init__(self, target: SplitResult, allowed: Allowed, uds: str) -> None:
-        super().__init__(target.hostname or "localhost", target.port or (443 if target.scheme == "https" else 80))
         self.target, self.allowed, self.uds, self.idle_since = target, allowed, uds, 0.0
+        self.sock: socket.socket | None = None
 
-    def connect(self) -> None:
+    def connect(self) -> socket.socket:
+        host, secure = self.target.hostname or "localhost", self.target.scheme == "https"
         try:
-            plain = self._unix() if self.uds else connected(self.host, self.port, self.allowed)
+            port = self.target.port or (443 if secure else 80)
+            plain = self._unix() if self.uds else connected(host, port, self.allowed)
         except InvalidInput as error:
             raise Walled(str(error)) from error
-        try:
-            if self.target.scheme == "https":
-                plain.settimeout(left(CONNECT_S))
-                plain = tls().wrap_socket(plain, server_hostname=self.host)
-        except BaseException:
-            plain.close()
-            raise
-        self.sock: Any = _Socket(plain)
+        self.sock = plain
+        if secure:
+            plain.settimeout(left(CONNECT_S))
+            self.sock = tls().wrap_socket(plain, server_hostname=host)
+        return self.sock
 
     def _unix(self) -> socket.socket:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -198,9 +159,84 @@ class _Connection(HTTPConnection):
         sock.connect(self.uds)
         return sock
 
+    def close(self) -> None:
+        if self.sock is not None:
+            self.sock.close()
+            self.sock = None
+
+    __del__ = close
+
     def fresh(self, now: float) -> bool:
         """Still good for a request."""
-        return self.sock is not None and now - self.idle_since < IDLE_S and not readable(self.sock.sock)
+        return self.sock is not None and now - self.idle_since < IDLE_S and not readable(self.sock)
+
+
+class _Reading:
+    """What `httptools` tells of a reply while its bytes come in."""
+
+    def __init__(self) -> None:
+        self.parser = HttpResponseParser(self)
+        self.headers: dict[str, str] = {}
+        self.pieces: list[bytes] = []
+        self.status = self.size = 0
+        self.begun = self.done = self.kept = False
+        """`kept`: another reply may follow on this connection, and none has begun."""
+        self.wrong = ""
+
+    def on_message_begin(self) -> None:
+        self.kept = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.done:
+            self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        if self.done:
+            return
+        self.status = self.parser.get_status_code()
+        self.begun = self.status >= 200
+        if self.headers.get("content-encoding", "identity") != "identity":
+            self.wrong = "the reply is compressed although that was not asked for"
+        self._measure(int(self.headers.get("content-length", 0)))
+
+    def on_body(self, body: bytes) -> None:
+        if not self.done:
+            self.pieces.append(body)
+            self.size += len(body)
+            self._measure(self.size)
+
+    def on_message_complete(self) -> None:
+        if self.done:
+            return
+        if self.begun:
+            self.done, self.kept = True, self.parser.should_keep_alive()
+        else:
+            self.headers.clear()  # 100 Continue and its like, before the reply
+
+    def _measure(self, size: int) -> None:
+        if size > MAX_REPLY:
+            self.wrong = f"the reply is over {MAX_REPLY:,} bytes"
+
+    def feed(self, data: bytes) -> None:
+        """ConnectionError or Partial where the other side has closed too early, Oversized for what none could mean."""
+        if not data:
+            self._ended()
+            return
+        try:
+            self.parser.feed_data(data)
+        except HttpParserError:
+            if not self.done:
+                raise
+            self.kept = False
+        if self.wrong:
+            raise Oversized(self.wrong)
+
+    def _ended(self) -> None:
+        if not self.begun:
+            raise ConnectionResetError("closed by the other side")
+        if "content-length" in self.headers or "transfer-encoding" in self.headers:
+            raise Partial("closed in the middle of a reply")
+        self.done = True
 
 
 @dataclass
@@ -212,7 +248,7 @@ class Wire:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def post(self, allowed: Allowed, url: str, body: bytes, headers: Mapping[str, str], uds: str = "") -> Reply:
-        """The reply, whatever its status. OSError, HTTPException, Walled or Oversized where there is none.
+        """The reply, whatever its status. OSError, Partial, HttpParserError, Walled or Oversized where there is none.
 
         `uds`: the path of a local socket that is spoken to in the host's place.
         """
@@ -258,32 +294,16 @@ def _asked(connection: _Connection, path: str, body: bytes, headers: Mapping[str
     lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in told.items())]
     if any("\r" in line or "\n" in line for line in lines):
         raise ValueError("a header holds a line end")
-    if connection.sock is None:
-        connection.connect()
-    # In one write: http.client's own would be two, and two packets.
-    connection.sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
+    sock = connection.sock or connection.connect()
+    sock.settimeout(left(CONNECT_S))
+    sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
     if (work := _meanwhile.get()) is not None:
         _meanwhile.set(None)
         work()
-    response = HTTPResponse(connection.sock, method="POST")
-    try:
-        response.begin()
-        content = _read(response)
-        if response.will_close:
-            connection.close()
-    finally:
-        response.close()
-    return Reply(response.status, {name.lower(): value for name, value in response.getheaders()}, content)
-
-
-def _read(response: HTTPResponse) -> bytes:
-    if response.headers.get("content-encoding", "identity") != "identity":
-        raise Oversized("the reply is compressed although that was not asked for")
-    if (response.length or 0) > MAX_REPLY:
-        raise Oversized(f"the reply is over {MAX_REPLY:,} bytes")
-    if response.length is not None:
-        return response.read()
-    content = response.read(MAX_REPLY + 1)
-    if len(content) > MAX_REPLY:
-        raise Oversized(f"the reply is over {MAX_REPLY:,} bytes")
-    return content
+    reading = _Reading()
+    while not reading.done:
+        sock.settimeout(left(CONNECT_S))
+        reading.feed(sock.recv(1 << 16))
+    if not reading.kept:
+        connection.close()
+    return Reply(reading.status, reading.headers, b"".join(reading.pieces))

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from httptools import HttpParserError
 from millrace.addresses import Allowed
-from millrace.wire import MAX_REPLY, Oversized, Walled, Wire, meanwhile, until
+from millrace.wire import MAX_REPLY, Oversized, Partial, Walled, Wire, meanwhile, until
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -133,6 +134,30 @@ def test_chunks_are_put_together() -> None:
         assert (_post(wire, url), _post(wire, url)) == (b"{}", b"{}")
 
     assert len(connections) == 1
+
+
+def test_a_reply_may_end_with_its_connection_and_begin_with_a_hint_that_it_will_come() -> None:
+    hinted = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + OK
+    ends = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{}"
+    with serving(hinted, ends, OK) as (url, _, connections):
+        wire = Wire()
+        assert [_post(wire, url) for _ in range(3)] == [b"{}"] * 3
+
+    assert len(connections) == 2
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\n{}", Partial),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{", Partial),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Le", ConnectionError),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", HttpParserError),
+    ],
+)
+def test_what_is_no_whole_reply_is_none(reply: bytes, error: type[Exception]) -> None:
+    with serving(reply) as (url, _, _connections), pytest.raises(error):
+        _post(Wire(), url)
 
 
 @pytest.mark.parametrize("spoil", [lambda url: {"x": "a\r\nhost: evil"}, lambda url: {"x": "a\nb"}])
