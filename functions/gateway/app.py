@@ -73,6 +73,7 @@ def _built(routers: tuple[str, ...], description: str | None) -> FastAPI:
         openapi_url=description,
         docs_url=None,  # its page would be fetched from elsewhere; the console router has one of its own
         redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # our own logs and metrics are the only ones
     )
     for name in routers:
         made.include_router(import_module(f"functions.gateway.routers.{name}").router)
