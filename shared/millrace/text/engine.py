@@ -111,7 +111,7 @@ def _operate(acting: tuple[Rule, ...], scenes: list[Scene], found: list[list[Edi
 
 
 def _edited(scene: Scene, edits: list[Edit]) -> str:
-    return apply(scene.block, scene.masked, [settle(edit, scene.block) for edit in edits])
+    return apply(scene.block, scene.masked, [edit if edit.new else settle(edit, scene.block) for edit in edits])
 
 
 def _change(scene: Scene, edit: Edit) -> Change:

@@ -175,7 +175,7 @@ def _otherwise(before: Facts, after: Facts) -> Iterator[Violation]:
     old, new = _by_key(before), _by_key(after)
     for key, told in old.items():
         now = new.get(key)
-        if not now:
+        if not now or not any(x.bound or x.per for x in told + now):
             continue
         bounds, bounds_now = ({sign for x in some for sign in x.bound} for some in (told, now))
         if _unbound(bounds, bounds_now, told, now):

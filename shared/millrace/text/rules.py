@@ -62,7 +62,7 @@ def _broken(pieces: list[Block], done: list[Made]) -> bool:
 
 
 def _english(text: str, language: str) -> bool:
-    if language == "en" and sum([word in text for word in _PLAINLY_ENGLISH]) > 1:
+    if language == "en" and sum(map(text.__contains__, _PLAINLY_ENGLISH)) > 1:
         return True
     enough = len(text) > 400 or len(text.split()) >= ENOUGH_WORDS
     return detect(text) == "en" if enough else language == "en"
