@@ -36,6 +36,8 @@ _GUARDS: tuple[tuple[str, str, re.Pattern[str]], ...] = (
     ('"', '"', facts.QUOTE), ("“", "”", facts.QUOTE), ("«", "»", facts.QUOTE), ("‘", "’", facts.QUOTE),
 )  # fmt: skip
 """Two things that a match of each pattern holds; those of one pattern stand together."""
+_ORDINARY = bytes(set(range(128)) - set(b"{`/@[\\(<$\""))
+"""ASCII of which no guard's signs are, but for `www.`: where it is all that a block holds, nothing is protected."""
 
 
 class Block(NamedTuple):
@@ -132,15 +134,21 @@ def _cut(text: str) -> Iterator[str]:
 
 def mask(block: str, lead: int = 0) -> str:
     """The block with what is protected masked and every line end a space; same length."""
+    bare = not block.encode("utf-8", "surrogatepass").translate(None, _ORDINARY) and "www." not in block
+    out = block if bare else _protected(block)
+    if lead:
+        out = MASK * (lead - 1) + " " + out[lead:]
+    return level(out)
+
+
+def _protected(block: str) -> str:
     out = without_surrogates(block, MASK)
     done = None
     for needle, other, pattern in _GUARDS:
         if needle in block and other in block and pattern is not done:
             done = pattern
             out = pattern.sub(_masked, out)
-    if lead:
-        out = MASK * (lead - 1) + " " + out[lead:]
-    return level(out)
+    return out
 
 
 def level(text: str) -> str:

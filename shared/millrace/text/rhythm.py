@@ -19,7 +19,9 @@ FINITE = (
     r"isn't|aren't|wasn't|weren't|don't|doesn't|didn't|can't|won't)\b"
 )
 
-_DASH = re.compile(r"(?<=[\w)\"”\ue000%.])(?: ?— ?| (?:–|--) )(?=[\w(\"“\ue000$*])")
+_BEFORE_DASH = r"[\w)\"”\ue000%.]"
+_DASH = re.compile(rf"(?: (?<={_BEFORE_DASH} )(?:— ?|(?:–|--) )|—(?<={_BEFORE_DASH}—) ?)(?=[\w(\"“\ue000$*])")
+"""Each branch begins with a character that `re` looks for; what stands before that is asked after it."""
 _AFTER_COMMA = re.compile(
     r"(?:and|but|or|nor|so|yet|because|which|who|whose|not|while|though|although|including|especially"
     r"|particularly|even|with|"
