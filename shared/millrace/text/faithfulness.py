@@ -19,7 +19,7 @@ from millrace.text import facts, opposites, places, roles
 from millrace.text.facts import Facts, clause
 from millrace.text.quantities import Quantity
 from millrace.text.units import UNITS
-from millrace.text.words import STOP, WORD, stem
+from millrace.text.words import STOP, WORD, count_words, stem
 
 KINDS = (
     "number", "date", "name", "quote", "url", "code", "citation", "negation", "unit", "structure", "length",
@@ -314,7 +314,7 @@ def _said(text: str, phrases: Container[str]) -> Counter[str]:
 
 
 def _size(source: str, rewrite: str, before: Facts, after: Facts) -> Iterator[Violation]:
-    old, new = len(source.split()), len(rewrite.split())
+    old, new = count_words(source), count_words(rewrite)
     low, high = LENGTH_BOUNDS
     if new < low * old - SLACK_WORDS or new > high * old + SLACK_WORDS:
         yield Violation("length", f"{old} words", f"{new} words")

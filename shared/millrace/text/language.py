@@ -80,9 +80,11 @@ def _script(sample: str, letters: int) -> str:
 
 
 def _by_function_words(words: Counter[str]) -> str:
-    hits = dict.fromkeys(_SETS, 0)
+    hits: dict[str, int] = {}
     for word in words.keys() & _CODES.keys():
         for code in _CODES[word]:
-            hits[code] += words[word]
-    best = max(hits, key=hits.__getitem__)
-    return best if hits[best] >= 2 and hits[best] > 1.2 * hits["en"] else "en"
+            hits[code] = hits.get(code, 0) + words[word]
+    most = max(hits.values(), default=0)
+    if most < 2 or most <= 1.2 * hits.get("en", 0):
+        return "en"
+    return next(code for code in _SETS if hits.get(code) == most)

@@ -86,7 +86,7 @@ def _left_open(source: str, word: str, rewrite: str, other: str) -> bool:
 
 
 def _prefixed(gone: Words, come: Words) -> Iterator[tuple[str, str]]:
-    yield from ((word, f"un{word}") for word in gone if f"un{word}" in come and f"un{word}" not in _NO_PREFIX)
+    yield from ((word[2:], word) for word in come if word[:2] == "un" and word[2:] in gone and word not in _NO_PREFIX)
     yield from ((word, word[2:]) for word in gone if word[:2] == "un" and word[2:] in come and word not in _NO_PREFIX)
 
 

@@ -126,6 +126,9 @@ _FEW = 24
 _BETWEEN = "".join(chr(n) if chr(n).isalnum() or chr(n) in _STAND_INS else " " for n in range(128))
 """ASCII with a space for whatever is in no word."""
 
+_SPACED = bytes(ord(" ") if n < 128 and chr(n).isspace() else ord("x") for n in range(256))
+"""A space for ASCII white space, else a letter."""
+
 
 def words_of(text: str) -> frozenset[str]:
     """Every run of letters and digits, casefolded."""
@@ -142,6 +145,13 @@ def words_of(text: str) -> frozenset[str]:
     for low, stand_in in zip(letters.values(), _STAND_INS, strict=False):
         text = text.replace(stand_in, low)
     return frozenset(text.split())
+
+
+def count_words(text: str) -> int:
+    """How many pieces `text.split()` has."""
+    if any(map(str.isspace, beyond_ascii(text))):
+        return len(text.split())
+    return (b" " + text.encode("utf-8", "surrogatepass").translate(_SPACED)).count(b" x")
 
 
 def _words_beyond_ascii(text: str) -> frozenset[str]:
