@@ -36,7 +36,7 @@ _GUARDS: tuple[tuple[str, str, re.Pattern[str]], ...] = (
     ('"', '"', facts.QUOTE), ("“", "”", facts.QUOTE), ("«", "»", facts.QUOTE), ("‘", "’", facts.QUOTE),
 )  # fmt: skip
 """Two things that a match of each pattern holds; those of one pattern stand together."""
-_ORDINARY = bytes(set(range(128)) - set(b"{`/@[\\(<$\""))
+_ORDINARY = bytes(set(range(128)) - set(b'{`/@[\\(<$"'))
 """ASCII of which no guard's signs are, but for `www.`: where it is all that a block holds, nothing is protected."""
 
 

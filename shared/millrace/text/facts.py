@@ -288,7 +288,9 @@ def _structure(text: str) -> tuple[tuple[str, str], ...]:
     """Headings in order, list items, table rows, images; whether anything is quoted as a block."""
     headings: list[str] = []
     count: Counter[str] = Counter()
-    for line in text.split("\n"):
+    for line in filter(None, text.split("\n")):
+        if line[0].isalpha():
+            continue
         bare = line.lstrip(" \t")
         first = bare[:1]
         if first == "#" and (found := _HEADING.match(line)):
