@@ -86,7 +86,7 @@ class Cost:
     """Numbers that one image leaves behind on its way through."""
     layers: int
     memory_bytes: int
-    """While training: weights, gradients, two moments, and each activation with its gradient, for one batch."""
+    """While training: weights, their mean, gradients, two moments, each activation with its gradient, for one batch."""
     training_flops: int
     """Forward and backward, all epochs."""
 
@@ -162,7 +162,7 @@ def cost(spec: Spec, task: Task) -> Cost:
         flops=flops,
         activations=activations,
         layers=len(leaves),
-        memory_bytes=FLOAT_BYTES * (4 * parameters + 2 * batch * activations),
+        memory_bytes=FLOAT_BYTES * (5 * parameters + 2 * batch * activations),
         training_flops=3 * flops * task.samples * epochs,
     )
 
