@@ -21,6 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, get_args
 
+import torch
 from millrace import architecture
 from millrace.errors import InvalidInput
 from millrace.evolution import evolve
@@ -44,8 +45,7 @@ PROPOSALS: Final = "proposals.json"
 def prepared(job: Job, settings: Common, memory_mb: int) -> Harness:
     """Images, splits and the pool. Imports what trials need while nothing runs yet."""
     Reporter(1, status="loading").step(0)
-    import torch._dynamo
-
+    torch.optim.SGD([torch.zeros(1, requires_grad=True)]).step()  # which imports much: 20 ms in each child, if not here
     torch.set_num_threads(1)  # before anything is computed: a fork loses the threads of OpenMP, and waits for them
     if not job.has("train"):
         raise InvalidInput("The job has no channel `train`.")
@@ -66,7 +66,7 @@ def search(job: Job) -> None:
         proposed = _novel(_proposed(harness, settings, round), settings, harness.history)
         if not proposed.specs:
             break  # nothing new fits the budget
-        _plan_steps(harness, settings, len(proposed.specs), settings.rounds - round)
+        _plan_steps(harness, settings, len(proposed.specs), settings.rounds - round, scouts=not round)
         reached = _try(harness, settings, proposed, round, deadline)
     searched = {"reached": reached, "search_s": round_s(time.monotonic() - began)}
     finalists = chosen(harness, settings.finalists)
@@ -79,7 +79,7 @@ def trials(job: Job) -> None:
     harness = prepared(job, settings, settings.max_memory_mb)
     harness.history = earlier(job.channel("trials"))
     proposed = _novel(_given(job, harness, settings), settings, harness.history)
-    _plan_steps(harness, settings, len(proposed.specs), 1)
+    _plan_steps(harness, settings, len(proposed.specs), 1, scouts=not settings.round)
     reached = _try(harness, settings, proposed, settings.round, None) if proposed.specs else False
     mine = [tried for tried in harness.history if tried.round == settings.round]
     figures = {
@@ -157,22 +157,24 @@ def _try(harness: Harness, settings: Bounded, proposed: Proposed, round: int, de
         for number, spec in enumerate(proposed.specs, harness.number + 1)
         for id in [architecture.digest(spec)]
     ]
-    first = 0
-    if settings.target_accuracy < 1 and round == 0:
-        candidates, first = harness.by_odds(candidates), harness.scouts
-        if harness.scout(candidates, settings.target_accuracy, deadline) or len(candidates) <= first:
-            return harness.best is not None and harness.best >= settings.target_accuracy
-    rest = candidates[first:]
-    return harness.halve(rest, settings.shares, settings.keep, settings.target_accuracy, settings.retries, deadline)
+    target = settings.target_accuracy
+    if target < 1 and round == 0:
+        candidates = harness.scout(harness.by_odds(candidates), target, settings.retries, deadline)
+        reached = harness.best is not None and harness.best >= target
+        if reached or not candidates or (deadline is not None and time.monotonic() > deadline):
+            return reached
+    return harness.halve(candidates, settings.shares, settings.keep, target, settings.retries, deadline)
 
 
-def _plan_steps(harness: Harness, settings: Bounded, candidates: int, rounds: int) -> None:
-    """How many trainings there will be, as far as that is known."""
+def _plan_steps(harness: Harness, settings: Bounded, candidates: int, rounds: int, scouts: bool) -> None:
+    """How many trainings there will be, as far as that is known. `scouts`: with a target, all are sent first."""
     of_round, alive = 0, candidates
     for _ in settings.shares:
         of_round += alive
         alive = max(1, round_s(settings.keep * alive, up=True))
     more = settings.finalists * settings.seeds + 2 if isinstance(settings, SearchSettings) else 0
+    if scouts and settings.target_accuracy < 1:
+        more += candidates
     harness.reporter.steps = harness.done + of_round * rounds + more
 
 

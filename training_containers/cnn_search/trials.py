@@ -65,11 +65,17 @@ class Run:
     keep: bool = False
     target: float = math.inf
     """Validation accuracy at which it ends before its epochs do; a finalist's never."""
+    yields: bool = False
+    """Ends where it lies far behind its target."""
 
     @property
     def key(self) -> str:
         early = f"-{self.target}" if math.isfinite(self.target) else ""
-        return f"{self.candidate.id}-{self.epochs}-{self.seed}{early}"
+        return f"{self.candidate.id}-{self.epochs}-{self.seed}{early}{'-yields' if self.yields else ''}"
+
+    def gave_way(self, line: dict[str, Any]) -> bool:
+        """By its line in the journal."""
+        return self.yields and not line["error"] and line["accuracy"] < self.target and _epochs(line) < self.epochs
 
 
 class Spent(BaseModel):
@@ -202,6 +208,7 @@ class Harness:
             look=lambda told: say({"type": "look", **vars(told)}),
             rates=rates,
             target=run.target,
+            yields=run.yields,
         )
         peak = torch.cuda.max_memory_allocated() if self.device == "cuda" else 0
         say({"type": "gpu", "gpu_bytes": peak})
@@ -264,10 +271,7 @@ class Harness:
         """
         alive, reached = list(candidates), False
         early = target if target < 1 else math.inf
-
-        def enough(line: dict[str, Any]) -> bool:
-            return line["accuracy"] is not None and line["accuracy"] >= target
-
+        enough = _reaching(target)
         for rung, share in enumerate(shares):
             runs = [self._run(c, share, share == shares[-1], early) for c in alive]
             lines = self.train(runs, enough, deadline)
@@ -288,14 +292,22 @@ class Harness:
             alive = good[: max(1, math.ceil(keep * len(good)))]
         return reached
 
-    @property
-    def scouts(self) -> int:
-        """Two for each worker: on digits, one of four that have the best odds nearly always gets there."""
-        return 2 * self.pool.workers
+    def scout(
+        self, candidates: Sequence[Candidate], target: float, retries: int = 0, deadline: float | None = None
+    ) -> list[Candidate]:
+        """All go the whole way, one after another, until one reaches the target; who falls far behind gives way.
 
-    def scout(self, candidates: Sequence[Candidate], target: float, deadline: float | None = None) -> bool:
-        """The first few go the whole way, one after another: where the task is easy, that is all it takes."""
-        return self.halve(candidates[: self.scouts], [1.0], 1.0, target, 0, deadline)
+        Where the task is easy that is all it takes. What is given back are those that gave way: rungs are for them.
+        """
+        enough = _reaching(target)
+        runs = [Run(c, c.spec.training.epochs, self.settings.seed, False, target, True) for c in candidates]
+        lines = self.train(runs, enough, deadline)
+        if retries and not any(enough(line) for line in lines.values()):
+            runs += self._again(runs, lines, retries, enough, deadline)
+        tried = [(run, self.journal[run.key]) for run in runs if run.key in self.journal]
+        for run, line in tried:
+            self._remember(run, line, final=not run.gave_way(line))
+        return [run.candidate for run, line in tried if run.gave_way(line)]
 
     def by_odds(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Whoever gets furthest for its time first."""
@@ -328,7 +340,7 @@ class Harness:
                     parent = run.candidate
                     other = Candidate(number, spec, "retry", parent.round, parent.id)
                     epochs = min(run.epochs, spec.training.epochs)
-                    fresh.append(Run(other, epochs, run.seed, run.keep, run.target))
+                    fresh.append(Run(other, epochs, run.seed, run.keep, run.target, run.yields))
             if not fresh:
                 break
             lines |= self.train(fresh, enough, deadline)
@@ -348,7 +360,7 @@ class Harness:
             source=candidate.source,
             parent=candidate.parent,
             round=candidate.round,
-            epochs=run.epochs,
+            epochs=_epochs(line) if run.gave_way(line) else run.epochs,
             seed=run.seed,
             parameters=costs.parameters,
             flops=costs.flops,
@@ -379,6 +391,16 @@ class Harness:
         self.pool.run([task], lambda _, line: marks.update({line["number"]: line["mark"]}))
         order = sorted(range(len(specs)), key=lambda i: -marks.get(i, -math.inf))
         return [specs[i] for i in sorted(order[:n])]
+
+
+def _reaching(target: float) -> Callable[[dict[str, Any]], bool]:
+    """Whether a line of the journal does."""
+    return lambda line: line["accuracy"] is not None and line["accuracy"] >= target
+
+
+def _epochs(line: dict[str, Any]) -> int:
+    """After which it was looked at last."""
+    return int(line["curve"][-1][0]) if line["curve"] else 0
 
 
 def _journal(path: Path) -> dict[str, dict[str, Any]]:
