@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from millrace.contract import Manifest
+from millrace.container import Manifest
 from millrace.errors import MillraceError, TrainingFailed, Unavailable
 from millrace.executors import Needs, Run
 from millrace.executors.docker import Engine, InImage, found

@@ -13,8 +13,6 @@ from typing import Any
 import boto3  # noqa: F401 - asks S3 at every event: loaded while the function starts
 import millrace.datasets.dropped  # noqa: F401 - needed at every event: loaded while the function starts
 import orjson
-from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
-from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from millrace.access import Access
 from millrace.contract import DropState
 from millrace.errors import InvalidInput, MillraceError
@@ -22,12 +20,12 @@ from millrace.intake import LEASE_S, Dropped
 from millrace.settings import Ingest
 from millrace.tenants import Tenant, of_drop_key
 
-from functions import parts
+from functions import batch, parts
+from functions.batch import Record, times
 from functions.collecting import train_if_due
 from functions.observability import logger
 
 settings = Ingest.from_env()
-processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
 HIDDEN_S = 2 * LEASE_S
 """Renewed with every checkpoint."""
@@ -38,11 +36,14 @@ _BACKOFF_S = (5, 15, 60, 180)
 
 
 def handler(event: dict[str, Any], context: Any) -> Any:
-    return process_partial_response(event=event, record_handler=_record, processor=processor, context=context)
+    def left_s() -> float:
+        return float(context.get_remaining_time_in_millis()) / 1000 - RESERVE_S
+
+    return batch.each(event, lambda record: _record(record, left_s()))
 
 
-def _record(record: SQSRecord, lambda_context: Any) -> None:
-    event = orjson.loads(record.body)
+def _record(record: Record, left_s: float) -> None:
+    event = orjson.loads(record["body"])
     detail = event["detail"]
     dropped = Dropped(detail["bucket"]["name"], detail["object"]["key"], detail["object"].get("version-id") or "")
     if dropped.key.endswith("/"):
@@ -53,16 +54,14 @@ def _record(record: SQSRecord, lambda_context: Any) -> None:
         logger.warning("object outside of every tenant's drop folder", reason=str(error))
         return
     try:
-        _collect(tenant, dropped, record, event, lambda_context.get_remaining_time_in_millis() / 1000 - RESERVE_S)
+        _collect(tenant, dropped, record, event, left_s)
     except MillraceError as error:
-        # Powertools keeps the record for another try and says nothing about why.
         logger.warning("drop not collected", drop_id=dropped.id, error=type(error).__name__, reason=str(error))
-        came = int((record.raw_event.get("attributes") or {}).get("ApproximateReceiveCount", 1))
-        _hide(record, _BACKOFF_S[min(came, len(_BACKOFF_S)) - 1])
+        _hide(record, _BACKOFF_S[min(times(record), len(_BACKOFF_S)) - 1])
         raise
 
 
-def _collect(tenant: Tenant, dropped: Dropped, record: SQSRecord, event: dict[str, Any], left_s: float) -> None:
+def _collect(tenant: Tenant, dropped: Dropped, record: Record, event: dict[str, Any], left_s: float) -> None:
     def alive() -> None:
         _hide(record, HIDDEN_S)
 
@@ -82,9 +81,9 @@ def _collect(tenant: Tenant, dropped: Dropped, record: SQSRecord, event: dict[st
     train_if_due(settings, tenant, again=True)
 
 
-def _hide(record: SQSRecord, for_s: int) -> None:
+def _hide(record: Record, for_s: int) -> None:
     """A better moment to come again; where the queue does not take it, the message comes at its own."""
     try:
-        parts.ingest_queue(settings).hide(record.raw_event.get("receiptHandle", ""), for_s)
+        parts.ingest_queue(settings).hide(record.get("receiptHandle", ""), for_s)
     except MillraceError as error:
         logger.debug("message not hidden", reason=str(error))

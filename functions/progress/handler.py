@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 from typing import Any
 
 import orjson
-from aws_lambda_powertools.utilities.data_classes import CloudWatchLogsEvent
-from millrace.contract import Metrics, Progress
+from millrace.container import Metrics, Progress
 from millrace.errors import NotFound
 from millrace.joblog import Line
 from millrace.jobs import of_job_name
@@ -22,14 +23,14 @@ _spoken: TypeAdapter[Progress | Metrics] = TypeAdapter(Progress | Metrics)
 
 
 def handler(event: dict[str, Any], context: Any) -> None:
-    logs = CloudWatchLogsEvent(event).parse_logs_data()
+    logs = orjson.loads(gzip.decompress(base64.b64decode(event["awslogs"]["data"])))
     jobs = parts.jobs(settings)
-    named = of_job_name(jobs.prefix, logs.log_stream.split("/", 1)[0])
+    named = of_job_name(jobs.prefix, logs["logStream"].split("/", 1)[0])
     tenant = jobs.owner(named[0]) if named else None
     if named is None or tenant is None:
         return
     job_id, attempt, part = named
-    lines = [Line(entry.timestamp, entry.get_id, entry.message) for entry in logs.log_events]
+    lines = [Line(entry["timestamp"], entry["id"], entry["message"]) for entry in logs["logEvents"]]
     figures = [(line, told) for line, told in zip(lines, map(_read, lines), strict=True) if isinstance(told, Progress)]
     plain = [line for line in lines if _read(line) is None]
     try:

@@ -10,8 +10,6 @@ from typing import Any
 
 import boto3  # noqa: F401 - asks S3 at every event: loaded while the function starts
 import orjson
-from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
-from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from millrace.errors import MillraceError
 from millrace.humanize import Humanizer
 from millrace.rewrites import TRIES
@@ -19,17 +17,17 @@ from millrace.rewriting import Rewriting
 from millrace.settings import Rewrite
 from millrace.tenants import Tenant
 
-from functions import answering, parts
+from functions import answering, batch, parts
+from functions.batch import Record, times
 from functions.observability import logger
 
 settings = Rewrite.from_env()
-processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 PARALLEL = 8
 """Paragraphs of one section at a time: nobody waits here, but an hour for a book is long."""
 
 
 def handler(event: dict[str, Any], context: Any) -> Any:
-    return process_partial_response(event=event, record_handler=_record, processor=processor, context=context)
+    return batch.each(event, _record)
 
 
 @cache
@@ -38,9 +36,9 @@ def _humanizer() -> Humanizer:
     return answering.humanizer(settings, parts.catalogue(settings), answering.calls(settings), books, PARALLEL)
 
 
-def _record(record: SQSRecord) -> None:
-    message = orjson.loads(record.body)
-    last = int(record.attributes.approximate_receive_count) > TRIES
+def _record(record: Record) -> None:
+    message = orjson.loads(record["body"])
+    last = times(record) > TRIES
     rewriting = Rewriting(parts.rewrites(settings), _humanizer())
     try:
         deed = rewriting.work(Tenant(message["tenant"]), message["id"], last)

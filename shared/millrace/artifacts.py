@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from . import aws
-from .contract import MODEL_FORMATS, Manifest
+from .contract import MODEL_FORMATS
 from .errors import Corrupt, NotFound, TooLarge
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+    from .container import Manifest
 
 READ_LIMIT_BYTES = 32 * 1024 * 1024
 """What a function reads whole into memory at most."""

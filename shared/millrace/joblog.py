@@ -10,14 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .clock import fresh_id
-from .contract import Progress
 from .errors import InvalidInput
 from .jobs import run_key
 from .table import Item, Table, Write
 from .tenants import Kind, Tenant
+
+if TYPE_CHECKING:
+    from .container import Progress
 
 LINES = 30_000
 FIGURES = 5_000

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -16,7 +16,7 @@ from . import recovery
 from .admission import Admission, Limits
 from .artifacts import Store, verify
 from .clock import stamp
-from .contract import MANIFEST, STRATEGY, JobState, Manifest, ModelState
+from .contract import MANIFEST, STRATEGY, JobState, ModelState
 from .corpus import Corpus
 from .errors import Conflict, Corrupt, Forbidden, InvalidInput, NotFound, TrainingFailed
 from .fit import Fit
@@ -28,6 +28,9 @@ from .settings import Steps
 from .strategies import Strategy, find, strategies
 from .tenants import Tenant
 from .training import BASE_PREFIX, DATASET_FILE, POLICY, SEARCH, channel_key, check_enough, trained_on_images
+
+if TYPE_CHECKING:
+    from .container import Manifest
 
 REFUSED = "Refused"
 DISK_SHARE, DISK_SPARE_GB = 1.3, 20
@@ -244,6 +247,8 @@ class Pipeline:
 
     def manifest(self, tenant: Tenant, job: Job, stage: str) -> Manifest:
         """What a stage left. TrainingFailed where it left no manifest or one that is not whole."""
+        from .container import Manifest  # pydantic, which the steps that read none do without
+
         folder = self._stage_key(tenant, job, stage)
         try:
             manifest = Manifest.model_validate_json(self.store.get(folder + MANIFEST))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from millrace.contract import JobState, Progress
+from millrace.container import Progress
+from millrace.contract import JobState
 from millrace.joblog import JobLog, Line
 from playwright.sync_api import expect
 

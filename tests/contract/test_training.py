@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 import pytest
 from millrace import contract
+from millrace.container import Metrics, Progress
 from millrace.contract import Tier
 from millrace.datapoints import DataPoint, Origin, content_id
 from millrace.jobs import Job, of_job_name
@@ -83,8 +84,8 @@ def test_what_a_container_writes_is_what_the_pipeline_reads(tmp_path: Path, pipe
 def test_a_figure_that_came_to_nothing_refuses_the_candidate_and_breaks_nothing() -> None:
     from millrace.gate import judge
 
-    text = contract.Metrics(metrics={"loss_ratio": math.nan}).model_dump_json()
-    figures = contract.Metrics.model_validate_json(text).metrics
+    text = Metrics(metrics={"loss_ratio": math.nan}).model_dump_json()
+    figures = Metrics.model_validate_json(text).metrics
 
     assert [r["code"] for r in judge("adapter", figures).reasons if r["code"] == "gate.loss_ratio"]
 
@@ -97,8 +98,8 @@ def test_each_line_that_a_container_prints_is_one_that_progress_reads(
 
     from functions.progress.handler import _read
 
-    def latest(lines: list[str]) -> contract.Progress | None:
-        found = [told for line in lines if isinstance(told := _read(Line(1, "1", line)), contract.Progress)]
+    def latest(lines: list[str]) -> Progress | None:
+        found = [told for line in lines if isinstance(told := _read(Line(1, "1", line)), Progress)]
         return found[-1] if found else None
 
     reporter = progress.Reporter(steps=3, every_s=0)

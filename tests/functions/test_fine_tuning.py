@@ -11,7 +11,8 @@ from typing import Any
 import openai
 import pytest
 from millrace.access import Access, fresh_key
-from millrace.contract import JobState, Progress, Tier
+from millrace.container import Progress
+from millrace.contract import JobState, Tier
 from millrace.errors import InvalidInput
 from millrace.fine_tuning import hyperparameters, model_name
 from millrace.joblog import JobLog, Line

@@ -365,7 +365,7 @@ GOOD = {"examples": 20.0, "content_kept_rate": 0.95, "edit_rate": 0.8, "edit_gai
 
 
 def _manifest(stage: str, metrics: dict[str, float]) -> bytes:
-    from millrace.contract import Manifest, ManifestFile
+    from millrace.container import Manifest, ManifestFile
 
     file = ManifestFile(path="weights.bin", sha256=hashlib.sha256(WEIGHTS).hexdigest(), size_bytes=len(WEIGHTS))
     return (

@@ -16,21 +16,21 @@ ROOT = Path(__file__).parents[2]
 HEAVY = {"openai", "anthropic", "google.genai", "genai_prices", "httpx", "httpx2", "numpy", "torch", "duckdb", "moto"}
 CEILINGS = {
     "functions.gateway.handler": 490,
-    "functions.authorize.handler": 300,
-    "functions.rewrite.handler": 670,
-    "functions.ingest.handler": 640,
-    "functions.index.handler": 350,
-    "functions.export.handler": 570,
+    "functions.authorize.handler": 210,
+    "functions.rewrite.handler": 550,
+    "functions.ingest.handler": 500,
+    "functions.index.handler": 270,
+    "functions.export.handler": 520,
     "functions.monitor.handler": 370,
-    "functions.progress.handler": 350,
-    "functions.unpack.handler": 560,
-    "functions.steps.plan": 510,
+    "functions.progress.handler": 320,
+    "functions.unpack.handler": 500,
+    "functions.steps.plan": 450,
     "functions.steps.gate": 510,
     "functions.steps.register": 510,
-    "functions.steps.deploy": 510,
-    "functions.steps.conclude": 340,
+    "functions.steps.deploy": 450,
+    "functions.steps.conclude": 250,
     "functions.steps.judge": 560,
-    "functions.propose.handler": 620,
+    "functions.propose.handler": 630,
 }
 """Modules at most, a thirtieth over what there are."""
 

@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Final, Literal
 
-from millrace import architecture, contract
+from millrace import architecture
 from millrace.architecture import Budget, Plan, Spec, Task
 from millrace.blocks import Closed
+from millrace.container import Manifest
 from millrace.errors import Corrupt
 from pydantic import Field, ValidationError
 
@@ -69,7 +70,7 @@ def load(folder: Path) -> tuple[Described, Network]:
     return described, model
 
 
-def listed(manifest: contract.Manifest) -> None:
+def listed(manifest: Manifest) -> None:
     """Corrupt where the manifest is not that of a network."""
     there = {file.path for file in manifest.files}
     if manifest.format != "cnn" or not {NETWORK_FILE, WEIGHTS_FILE} <= there:

@@ -22,6 +22,7 @@ from typing import Any, Final
 
 import torch
 from millrace import contract
+from millrace.container import Manifest
 from millrace.errors import Corrupt, InvalidInput, MillraceError, Unavailable
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -154,7 +155,7 @@ class Classifier:
 class Server:
     """The routes over one classifier."""
 
-    def __init__(self, classifier: Classifier, settings: Settings, told: contract.Manifest) -> None:
+    def __init__(self, classifier: Classifier, settings: Settings, told: Manifest) -> None:
         self.classifier, self.settings, self.told = classifier, settings, told
         self.started = time.time()
 

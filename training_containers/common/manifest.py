@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from millrace import contract
-from millrace.contract import Manifest, ManifestFile
+from millrace.container import Manifest, ManifestFile
 from millrace.errors import Corrupt
 
 

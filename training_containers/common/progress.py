@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any
 
-from millrace.contract import Metrics, Progress
+from millrace.container import Metrics, Progress
 
 
 class Reporter:
@@ -21,7 +21,7 @@ class Reporter:
         self._first_step: int | None = None
 
     def step(self, step: int, *, always: bool = False, **values: Any) -> None:
-        """`values`: epoch, trial, loss, accuracy, best, metrics (see contract.Progress). `always`: however soon."""
+        """`values`: epoch, trial, loss, accuracy, best, metrics (see container.Progress). `always`: however soon."""
         now = time.monotonic() - self._began
         if self._first_step is None:
             self._first_step = step

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from millrace import contract, evaluation
+from millrace.container import Manifest
 from millrace.errors import InvalidInput, TrainingFailed
 from millrace.evaluation import Judged
 
@@ -224,7 +225,7 @@ def _do_task(rung: Rung, examples: list[Row], base: list[Judged], wanted: Settin
 
 def _write(
     job: Job,
-    parent: contract.Manifest,
+    parent: Manifest,
     wanted: Settings,
     winner: Rung,
     top: Rung,

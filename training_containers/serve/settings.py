@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from millrace import contract
+from millrace.container import Manifest
 from millrace.errors import Corrupt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -61,7 +62,7 @@ class Serving(BaseModel):
     quantization: str | None = None
 
 
-def opened(root: Path) -> tuple[Path, Serving, contract.Manifest]:
+def opened(root: Path) -> tuple[Path, Serving, Manifest]:
     """The verified model file below root/model, how to serve it, and its manifest. Corrupt for anything else."""
     folder = root / contract.MODEL
     told = manifest.read(folder)

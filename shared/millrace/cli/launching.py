@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..contract import Manifest
+from ..container import Manifest
 from ..errors import InvalidInput
 from ..executors import EXECUTORS, Executor, Needs, executor
 from ..executors.launch import Launch, launch

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from .. import contract
-from ..contract import Manifest
+from ..container import Manifest
 from ..errors import Corrupt, InvalidInput, TrainingFailed
 from ..recovery import read
 from ..strategies import Strategy

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 from millrace import architecture, contract
-from millrace.contract import Metrics, Progress
+from millrace.container import Metrics, Progress
 from millrace.history import Tried
 
 from tests.training_containers.cnn_search.conftest import QUICK, job, put, refused, run, start

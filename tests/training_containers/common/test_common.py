@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from millrace import contract
-from millrace.contract import Metrics, Progress
+from millrace.container import Manifest, Metrics, Progress
 from millrace.errors import Corrupt, InvalidInput, MillraceError
 from millrace.ladder import ran_out
 
@@ -24,7 +24,7 @@ def job(root: Path, **hyperparameters: str) -> Job:
     return Job(root)
 
 
-def written(model: Path, **values: Any) -> contract.Manifest:
+def written(model: Path, **values: Any) -> Manifest:
     model.mkdir(parents=True, exist_ok=True)
     (model / "a.bin").write_bytes(b"abc")
     given: dict[str, Any] = {"format": "adapter", "strategy": "s", "metrics": {"loss": 1.0}, "hyperparameters": {}}

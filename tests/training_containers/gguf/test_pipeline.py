@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from millrace import contract
-from millrace.contract import Metrics, Progress
+from millrace.container import Metrics, Progress
 from millrace.errors import Corrupt, InvalidInput, TrainingFailed
 from safetensors.torch import load_file, save_file
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from millrace import contract
-from millrace.contract import Metrics, Progress
+from millrace.container import Metrics, Progress
 
 from tests.training_containers.lora.conftest import job_folder, rows, sentence
 from training_containers.common import main, manifest

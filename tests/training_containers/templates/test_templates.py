@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from millrace import contract
-from millrace.contract import Metrics, Progress
+from millrace.container import Metrics, Progress
 from safetensors.numpy import load_file
 
 from training_containers.common import main, manifest
