@@ -46,6 +46,7 @@ _SETS = {
 _CODES = {
     word: tuple(code for code, known in _SETS.items() if word in known) for known in _SETS.values() for word in known
 }
+_OTHERS = frozenset(word for code, known in _SETS.items() if code != "en" for word in known)
 _SCRIPTS = (
     ("ru", "\u0400-\u04ff"), ("el", "\u0370-\u03ff"), ("he", "\u0590-\u05ff"), ("ar", "\u0600-\u06ff\u0750-\u077f"),
     ("hi", "\u0900-\u097f"), ("bn", "\u0980-\u09ff"), ("ta", "\u0b80-\u0bff"), ("th", "\u0e00-\u0e7f"),
@@ -63,8 +64,8 @@ def detect(text: str) -> str:
     """ISO 639-1 code; "en" when nothing speaks against it."""
     sample = unmarked(text[:SAMPLE])
     if sample.isascii():
-        words = Counter(sample.lower().translate(_LETTERS).split())
-        return _by_function_words(words)
+        words = sample.lower().translate(_LETTERS).split()
+        return "en" if _plainly_english(words) else _by_function_words(Counter(words))
     found = _WORD.findall(sample.lower())
     other = _script(sample, sum(map(len, found))) if found else "en"
     return other or _by_function_words(Counter(found))
@@ -77,6 +78,12 @@ def _script(sample: str, letters: int) -> str:
     if counts["ja"] and counts["zh"]:
         return "ja"
     return max(counts, key=lambda code: counts[code])
+
+
+def _plainly_english(words: list[str]) -> bool:
+    """Whether no language can win, even if it had all words that any but English has."""
+    others = sum(map(_OTHERS.__contains__, words))
+    return others < 2 or others <= 1.2 * sum(map(_SETS["en"].__contains__, words))
 
 
 def _by_function_words(words: Counter[str]) -> str:
