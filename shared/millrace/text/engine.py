@@ -86,7 +86,7 @@ def rewrite_blocks(blocks: list[Block], kit: Kit, seed: int, dialect: str = "") 
         found = _edits(scenes, kit, seed)
         for n, scene, edits in zip(left, scenes, found, strict=True):
             if edits:
-                made[n] = (_edited(scene, edits), made[n][1] + [_change(scene, edit) for edit in edits])
+                made[n] = (_edited(scene, edits), made[n][1] + _changes(scene, edits))
         left = [n for n, edits in zip(left, found, strict=True) if edits]
         if not left:
             break
@@ -114,9 +114,12 @@ def _edited(scene: Scene, edits: list[Edit]) -> str:
     return apply(scene.block, scene.masked, [edit if edit.new else settle(edit, scene.block) for edit in edits])
 
 
-def _change(scene: Scene, edit: Edit) -> Change:
-    new = edit.new[:1].upper() + edit.new[1:] if edit.opens else edit.new
-    return edit.rule, scene.block[edit.start : edit.end], new
+def _changes(scene: Scene, edits: list[Edit]) -> list[Change]:
+    block = scene.block
+    return [
+        (edit.rule, block[edit.start : edit.end], edit.new[:1].upper() + edit.new[1:] if edit.opens else edit.new)
+        for edit in edits
+    ]
 
 
 def _disjoint(edits: list[Edit]) -> list[Edit]:

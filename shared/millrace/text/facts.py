@@ -265,9 +265,10 @@ def _lines_with(signs: tuple[str, ...], text: str) -> list[tuple[int, int]]:
 def _unlisted(text: str) -> str:
     """The text without the numbers of its numbered lists."""
     lines = text.split("\n")
-    return "\n".join(
-        NUMBERED.sub(_without_number, line) if line.lstrip(" \t")[:1].isdigit() else line for line in lines
-    )
+    for n, line in enumerate(lines):
+        if line and not line[0].isalpha() and line.lstrip(" \t")[:1].isdigit():
+            lines[n] = NUMBERED.sub(_without_number, line)
+    return "\n".join(lines)
 
 
 def _without_number(match: re.Match[str]) -> str:
