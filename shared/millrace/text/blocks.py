@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from millrace.text import facts
 from millrace.text.sentences import split
-from millrace.text.words import without_surrogates
+from millrace.text.words import holds, without_surrogates
 
 MASK = "\ue000"
 _KEPT_LINE = re.compile(
@@ -54,7 +54,7 @@ def blocks(text: str) -> Iterator[Block]:
     """The text's blocks in order; joined they are the text. White space between paragraphs is a block of its own."""
     held: list[str] = []
     fence = ""
-    fenced = "```" in text or "~~~" in text
+    fenced = holds(text, "```") or holds(text, "~~~")
     for i, line in enumerate(_lines(text)):
         opener = _fence(line) if fenced else ""
         if fence or opener:

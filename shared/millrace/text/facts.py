@@ -19,7 +19,7 @@ import ahocorasick_rs
 from millrace.text import bounds, names
 from millrace.text import quantities as q
 from millrace.text.places import Mark
-from millrace.text.words import STOP, WORD, stem, without_surrogates, words_of
+from millrace.text.words import STOP, WORD, holds, stem, without_surrogates, words_of
 
 MARKER = re.compile(r"\{\{RED:[^{}\n]{0,200}\}\}")
 FENCE = re.compile(r"([ \t]*(?:(?:[-*+•]|\d{1,3}[.)])[ \t]+)?)(```+|~~~+)[^`\n]*$", re.MULTILINE)
@@ -128,12 +128,12 @@ def read(text: str) -> Facts:
     """All facts of one text."""
     exact: dict[str, Counter[str]] = {"code": Counter()}
     places: list[Mark] = []
-    rest = _unfenced(text, exact["code"]) if "```" in text or "~~~" in text else text
+    rest = _unfenced(text, exact["code"]) if holds(text, "```") or holds(text, "~~~") else text
     for kind, needles, pattern in _TAKEN:
         if kind not in exact:
             exact[kind] = Counter()
         for needle in needles:
-            if needle in rest:
+            if holds(rest, needle):
                 rest = _take(kind, pattern, rest, exact[kind], places)
                 break
     structure = _structure(rest)
@@ -309,7 +309,7 @@ def _structure(text: str) -> tuple[tuple[str, str], ...]:
         ("bullets", str(count["bullets"])),
         ("numbered items", str(count["numbered items"])),
         ("table rows", str(count["table rows"])),
-        ("images", str(len(IMAGE.findall(text)) if "![" in text else 0)),
+        ("images", str(len(IMAGE.findall(text)) if holds(text, "![") else 0)),
         ("blockquote", "yes" if count["blockquote"] else "no"),
     )
 

@@ -8,7 +8,7 @@ from millrace.text.blocks import MASK
 from millrace.text.edits import Edit
 from millrace.text.ruledata import Rule
 from millrace.text.scene import Scene
-from millrace.text.words import STOP
+from millrace.text.words import STOP, holds
 
 PRONOUNS = "it|they|we|he|she|I|you|this|that|these|those|there"
 FINITE = (
@@ -48,7 +48,7 @@ _POINTS_ON = re.compile(
 
 def em_dash(scene: Scene, rule: Rule) -> list[Edit]:
     """A pair becomes commas or brackets, a single one the mark that the grammar asks for."""
-    if "—" not in scene.masked and " – " not in scene.masked and " -- " not in scene.masked:
+    if "—" not in scene.masked and " – " not in scene.masked and not holds(scene.masked, " -- "):
         return []
     edits: list[Edit] = []
     for start, end in scene.spans:
