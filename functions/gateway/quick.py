@@ -30,6 +30,8 @@ class Quick(Once):
 
 def _read(model: type[BaseModel], body: bytes) -> BaseModel:
     """RequestValidationError, as FastAPI's, for what is none."""
+    if not body:
+        raise RequestValidationError([{"type": "missing", "loc": ("body",), "msg": "Field required", "input": None}])
     try:
         return model.model_validate_json(body)
     except ValidationError as error:

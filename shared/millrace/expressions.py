@@ -10,7 +10,15 @@ if TYPE_CHECKING:
     from .table import Write
 
 
+Named = tuple[str, dict[str, str], dict[str, Any]]
+"""An expression, its names and its values, which are Python's."""
+
+
 def condition(write: Write) -> dict[str, Any]:
+    return _arguments("ConditionExpression", _conditions(write))
+
+
+def _conditions(write: Write) -> Named:
     names: dict[str, str] = {}
     values: dict[str, Any] = {}
     parts = ["attribute_not_exists(pk)"] if write.new else []
@@ -29,36 +37,31 @@ def condition(write: Write) -> dict[str, Any]:
         names[f"#m{number}"] = name
         values[f":m{number}"] = most
         parts.append(f"(attribute_not_exists(#m{number}) OR #m{number} <= :m{number})")
-    if not parts:
-        return {}
-    condition: dict[str, Any] = {"ConditionExpression": " AND ".join(parts)}
-    if names:
-        condition["ExpressionAttributeNames"] = names
-    if values:
-        condition["ExpressionAttributeValues"] = encode(values)
-    return condition
+    return " AND ".join(parts), names, values
+
+
+def _arguments(kind: str, named: Named) -> dict[str, Any]:
+    """As arguments of a call; none of what is empty."""
+    expression, names, values = named
+    told = (kind, expression), ("ExpressionAttributeNames", names), ("ExpressionAttributeValues", encode(values))
+    return {name: value for name, value in told if value}
 
 
 def update_arguments(write: Write, op: str) -> dict[str, Any]:
-    arguments = condition(write)
-    names: dict[str, str] = dict(arguments.get("ExpressionAttributeNames", {}))
-    values: dict[str, Any] = dict(arguments.get("ExpressionAttributeValues", {}))
+    held, names, values = _conditions(write)
     sets, removes, adds = [], [], []
     for number, (name, value) in enumerate({**write.values, "op": op}.items()):
         names[f"#s{number}"] = name
         if value is None:
             removes.append(f"#s{number}")
-            continue
-        values |= encode({f":s{number}": value})
-        sets.append(f"#s{number} = :s{number}")
+        else:
+            values[f":s{number}"] = value
+            sets.append(f"#s{number} = :s{number}")
     for number, (name, amount) in enumerate(write.add.items()):
         names[f"#a{number}"] = name
-        values |= encode({f":a{number}": amount})
+        values[f":a{number}"] = amount
         adds.append(f"#a{number} :a{number}")
     clauses = [("SET", sets), ("REMOVE", removes), ("ADD", adds)]
-    return arguments | {
-        "Key": encode({"pk": write.pk, "sk": write.sk}),
-        "UpdateExpression": " ".join(f"{verb} {', '.join(parts)}" for verb, parts in clauses if parts),
-        "ExpressionAttributeNames": names,
-        "ExpressionAttributeValues": values,
-    }
+    update = " ".join(f"{verb} {', '.join(parts)}" for verb, parts in clauses if parts)
+    key = {"Key": encode({"pk": write.pk, "sk": write.sk}), "UpdateExpression": update}
+    return key | _arguments("ConditionExpression", (held, names, values))

@@ -218,8 +218,8 @@ class Usage:
             item = self.table.update(write, op=hold.id)
         except Conflict:
             item = self.table.get(write.pk, write.sk) or {}
-        self._seen(hold.tenant, item, hold.day)
-        return hold.name in item
+            self._seen(hold.tenant, item, hold.day)
+        return hold.name in item  # and where it stands is seen when it is settled, which is soon
 
     def _swept(self, hold: Hold) -> bool:
         """Gives back what crashed requests held. Whether there was any of it, whoever gave it back."""
