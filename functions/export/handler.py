@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import boto3  # noqa: F401 - asks S3 at every event: loaded while the function starts
+import botocore.session  # noqa: F401 - asks S3 at every event: loaded while the function starts
 import millrace.exports  # noqa: F401 - needed at every event: loaded while the function starts
 from millrace.errors import MillraceError
 from millrace.settings import Storage

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-import boto3  # noqa: F401 - asks S3 at every event: loaded while the function starts
+import botocore.session  # noqa: F401 - asks S3 at every event: loaded while the function starts
 import millrace.pipeline
 import millrace.searching  # noqa: F401 - needed at every event: loaded while the function starts
 from millrace.advisers import Advisers

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-import boto3  # noqa: F401 - asks S3 at every event: loaded while the function starts
+import botocore.session  # noqa: F401 - asks S3 at every event: loaded while the function starts
 import orjson
 from millrace.errors import MillraceError
 from millrace.humanize import Humanizer

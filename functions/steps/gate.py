@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import boto3  # noqa: F401 - asks S3 at every event: loaded while the function starts
+import botocore.session  # noqa: F401 - asks S3 at every event: loaded while the function starts
 import millrace.container  # noqa: F401 - needed at every event: loaded while the function starts
 
 from functions import parts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import boto3  # noqa: F401 - asks S3 at every event: loaded while the function starts
+import botocore.session  # noqa: F401 - asks S3 at every event: loaded while the function starts
 from millrace.datasets.dataset import of_archive_key
 from millrace.datasets.intake import Intake
 from millrace.errors import InvalidInput, NotFound

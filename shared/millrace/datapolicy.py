@@ -14,7 +14,6 @@ from typing import Any
 
 from .datapoints import DataPoint, Origin, Turn, example_id
 from .errors import InvalidInput
-from .privacy import KINDS, mask
 from .table import Table
 from .tenants import Kind, Tenant
 
@@ -36,8 +35,11 @@ class DataPolicy:
     """Whether several near duplicates may train, or only the best of each kind."""
 
     def __post_init__(self) -> None:
-        if unknown := set(self.mask) - set(KINDS):
-            raise InvalidInput(f"{sorted(unknown)[0]!r} cannot be masked; there are {', '.join(KINDS)}.")
+        if self.mask:
+            from .privacy import KINDS  # its patterns are compiled where somebody masks
+
+            if unknown := set(self.mask) - set(KINDS):
+                raise InvalidInput(f"{sorted(unknown)[0]!r} cannot be masked; there are {', '.join(KINDS)}.")
         if not 0 <= self.min_quality <= 1:
             raise InvalidInput(f"min_quality lies in [0, 1], not {self.min_quality}.")
         if len(self.consent) > MAX_CONSENT:
@@ -54,6 +56,8 @@ class DataPolicy:
         if not self.mask:
             return point
         texts = [point.source, point.target, point.rejected, *(turn.text for turn in point.context)]
+        from .privacy import mask
+
         masked, counts = mask(texts, self.mask)
         if not counts:
             return point
@@ -69,7 +73,11 @@ class DataPolicy:
 
     def hidden(self, text: str) -> str:
         """A text that is kept beside a point, without what is masked in it."""
-        (masked,), _ = mask([text], self.mask) if self.mask else ([text], {})
+        if not self.mask:
+            return text
+        from .privacy import mask
+
+        (masked,), _ = mask([text], self.mask)
         return masked or ""
 
 

@@ -3,7 +3,7 @@
 Included: the interpreter's start, the import of the handler's module and of all it pulls in, from the unpacked asset of
 stage local as it is built. CPU is user and system time of the whole process, RSS its peak. boto3 comes from the
 interpreter's own packages, as it comes with the Lambda runtime, always with its bytecode. A function that asks AWS for
-more than its table and its keys at every event imports boto3 with its handler; the others come to it when they need it.
+more than its table and its keys at every event imports botocore with its handler; the others when they need it.
 Once as the asset is, with the bytecode that it brings, on a disk that is not written to, as Lambda's; once with that
 bytecode taken away. Then, as the asset is, the import together with the first request, so that what is merely put off
 is seen: over sockets, with a table in memory and a provider that answers at once, both in other processes.

@@ -177,9 +177,12 @@ class Intake:
     def _write_index(self, tenant: Tenant, id: str, merge: Merge, path: Path) -> None:
         with path.open("wb") as file:
             file.writelines(merge.lines())
+        from s3transfer.manager import TransferManager
+
         with aws.mapped("Writing the index"):
             key = folder(tenant, id, "channel", "index.jsonl")
-            self.datasets.uploads.s3.upload_file(Filename=str(path), Bucket=self.store.bucket, Key=key)
+            with TransferManager(self.datasets.uploads.s3) as transfers:
+                transfers.upload(str(path), self.store.bucket, key).result()
 
     def _write_dataset(self, tenant: Tenant, dataset: Dataset, merge: Merge, report: Mapping[str, Any]) -> None:
         told = {
