@@ -24,7 +24,7 @@ from millrace.text.words import STOP, WORD, holds, stem, without_surrogates, wor
 MARKER = re.compile(r"\{\{RED:[^{}\n]{0,200}\}\}")
 FENCE = re.compile(r"([ \t]*(?:(?:[-*+•]|\d{1,3}[.)])[ \t]+)?)(```+|~~~+)[^`\n]*$", re.MULTILINE)
 """The line that opens a block, in a list item or before any."""
-INLINE_CODE = re.compile(r"(?<!`)(`{1,2})(?!`)([^`\n]{1,500})\1(?!`)")
+INLINE_CODE = re.compile(r"(`(?<!``)`?)(?!`)([^`\n]{1,500})\1(?!`)")
 URL = re.compile(
     r"(?:[hH][tT][tT][pP][sS]?|[fF][tT][pP])://[^\s<>\"'`\])}]+|[wW][wW][wW]\.[^\s<>\"'`\])}]+|(?<=\]\()[^\s()]{1,2000}(?=\))"
 )
@@ -89,7 +89,7 @@ _PARTS = re.compile(r"[^\W_]+")
 
 @functools.cache
 def _signals() -> ahocorasick_rs.AhoCorasick:
-    return ahocorasick_rs.AhoCorasick(_SIGNALS, store_patterns=False)
+    return ahocorasick_rs.AhoCorasick(_SIGNALS, store_patterns=False, implementation=ahocorasick_rs.Implementation.DFA)
 
 
 class Negation(NamedTuple):

@@ -43,11 +43,9 @@ def read(text: str) -> tuple[dict[str, str], list[Mark]]:
         while last <= start:
             first, last = next(titles)
         titled = first <= start
-        bare = _bare(word) if "'" in word or "’" in word else word
-        sure = _is_name(bare, titled)
+        bare, key, sure = _name(word, titled)
         if sure is False:
             continue
-        key = bare.casefold()
         if sure or (not titled and not _opens(text, start)):
             names.setdefault(key, bare)
         places.append(Mark(start, start + len(word), "name", key))
@@ -124,8 +122,13 @@ def _bare(word: str) -> str:
 
 
 @functools.lru_cache(maxsize=8_192)
+def _name(word: str, titled: bool) -> tuple[str, str, bool | None]:
+    """The word without its ending, the same casefolded, and whether it is a name; None when its place decides."""
+    bare = _bare(word)
+    return bare, bare.casefold(), _is_name(bare, titled)
+
+
 def _is_name(bare: str, titled: bool) -> bool | None:
-    """Whether the word is a name; None when its place decides."""
     lower = bare.lower()
     if len(bare) < 2 or lower in STOP or lower in _NO_NAMES or re.split("['’]", lower)[0] in STOP:
         return False

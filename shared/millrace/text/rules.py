@@ -62,8 +62,13 @@ def _broken(pieces: list[Block], done: list[Made]) -> bool:
 
 
 def _english(text: str, language: str) -> bool:
-    if language == "en" and sum(map(text.__contains__, _PLAINLY_ENGLISH)) > 1:
-        return True
+    if language == "en":
+        known = False
+        for word in _PLAINLY_ENGLISH:
+            if word in text:
+                if known:
+                    return True
+                known = True
     enough = len(text) > 400 or len(text.split()) >= ENOUGH_WORDS
     return detect(text) == "en" if enough else language == "en"
 

@@ -62,11 +62,15 @@ _PER = re.compile(
     r"| (hourly|daily|nightly|weekly|monthly|quarterly|yearly|annually)\b",
     re.IGNORECASE,
 )
+_PER_BEGINS = frozenset("paehdnwmqyPAEHDNWMQY")
+"""What follows the space of any."""
 SPEEDS = {("mi", "h"): "mph", ("km", "h"): "kph"}
 
 
 def per(text: str, end: int) -> str:
     """What it is counted by: "kg/day" of "5 mg/kg a day"."""
+    if text[end : end + 1] != "/" and text[end + 1 : end + 2] not in _PER_BEGINS:
+        return ""
     found: list[str] = []
     while len(found) < 3 and (match := _PER.match(text, end)):
         word = (match.group(1) or match.group(2) or match.group(3)).lower()

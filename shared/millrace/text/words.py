@@ -129,8 +129,6 @@ def unmarked(text: str) -> str:
 _PARTS = re.compile(r"[^\W_]+")
 _STAND_INS = "\x01\x02\x03\x04\x05\x06\x07\x08"
 """Stand for the letters beyond ASCII while a text is cut into words, which is fast in ASCII only."""
-_FEW = 24
-"""Kinds of characters beyond ASCII that are taken out one by one."""
 _BETWEEN = "".join(chr(n) if chr(n).isalnum() or chr(n) in _STAND_INS else " " for n in range(128))
 """ASCII with a space for whatever is in no word."""
 
@@ -142,13 +140,13 @@ def words_of(text: str) -> frozenset[str]:
     """Every run of letters and digits, casefolded."""
     odd = {char: char.casefold() for char in set(beyond_ascii(text))}
     letters = {char: low for char, low in odd.items() if any(map(str.isalnum, low))}
-    plain = len(odd) <= _FEW and len(letters) <= len(_STAND_INS) and all(map(str.isalnum, letters.values()))
+    plain = len(letters) <= len(_STAND_INS) and all(map(str.isalnum, letters.values()))
     if not plain or any(map(text.__contains__, _STAND_INS)):
         return _words_beyond_ascii(text)
-    for char in odd.keys() - letters.keys():
-        text = text.replace(char, " ")
     for char, stand_in in zip(letters, _STAND_INS, strict=False):
         text = text.replace(char, stand_in)
+    if odd:
+        text = text.encode("ascii", "replace").decode()  # a question mark for each of the others
     text = text.lower().translate(_BETWEEN)
     for low, stand_in in zip(letters.values(), _STAND_INS, strict=False):
         text = text.replace(stand_in, low)
