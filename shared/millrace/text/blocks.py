@@ -36,8 +36,9 @@ _GUARDS: tuple[tuple[str, str, re.Pattern[str]], ...] = (
     ('"', '"', facts.QUOTE), ("“", "”", facts.QUOTE), ("«", "»", facts.QUOTE), ("‘", "’", facts.QUOTE),
 )  # fmt: skip
 """Two things that a match of each pattern holds; those of one pattern stand together."""
-_ORDINARY = bytes(set(range(128)) - set(b'{`/@[\\(<$"'))
-"""ASCII of which no guard's signs are, but for `www.`: where it is all that a block holds, nothing is protected."""
+_ORDINARY = bytes(set(range(256)) - set(b'{`/@[\\(<$"\x98\x9c\xab\xed'))
+"""Bytes of UTF-8 of which no guard's signs are, but for `www.`, and no half of a pair: each of ‘, “ and « has one that
+is not here. Where they are all that a block holds, nothing is protected."""
 
 
 class Block(NamedTuple):

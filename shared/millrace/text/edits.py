@@ -55,21 +55,24 @@ def apply(block: str, masked: str, edits: list[Edit]) -> str:
     size = at = 0
     sites: list[int] = []
     for edit in edits:
-        out.append(block[at : edit.start])
-        size += edit.start - at
-        new = edit.new
+        start, new = edit.start, edit.new
+        out.append(block[at:start])
+        size += start - at
+        if start - at < 2 or (block[start - 1] in _GAP and block[start - 2] in _ENDS_ARTICLE):
+            sites.append(size)
         at = edit.end
-        if edit.opens and block[edit.start] != MASK:
+        if edit.opens and block[start] != MASK:
             new, at = _capitalised(new, block, masked, at)
-        sites.append(size)
         out.append(new)
         size += len(new)
     out.append(block[at:])
-    return _mend_articles("".join(out), sites)
+    return _mend_articles("".join(out), sites) if sites else "".join(out)
 
 
 def _capitalised(new: str, block: str, masked: str, at: int) -> tuple[str, int]:
     if new:
+        if new[0].isalpha():
+            return new[0].upper() + new[1:], at
         for i, char in enumerate(new):
             if char.isalpha():
                 return new[:i] + char.upper() + new[i + 1 :], at
@@ -84,7 +87,7 @@ def _capitalised(new: str, block: str, masked: str, at: int) -> tuple[str, int]:
 
 
 def _mend_articles(text: str, sites: list[int]) -> str:
-    """What was "a highly effective" wants "an" without "highly"."""
+    """What was "a highly effective" wants "an" without "highly". `sites`: where an article may stand before an edit."""
     out: list[str] = []
     at = 0
     for site in sites:

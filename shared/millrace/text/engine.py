@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import re
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -18,9 +19,9 @@ import ahocorasick_rs
 from millrace.text import inflect
 from millrace.text.blocks import MASK, Block, level
 from millrace.text.edits import Edit, apply, settle
-from millrace.text.ops import OPS, RHYTHM, WIDER
+from millrace.text.ops import OPS, RHYTHM, SIGNS, WIDER
 from millrace.text.ruledata import VERBAL_BEFORE, Rule, lexicon, rules
-from millrace.text.scene import Scene, look, lowered
+from millrace.text.scene import Place, Scene, holding, look, lowered, shared, together
 from millrace.text.words import SURROGATE
 
 PASSES = 12
@@ -82,32 +83,37 @@ def rewrite_blocks(blocks: list[Block], kit: Kit, seed: int, dialect: str = "") 
     made: list[Made] = [(block.text, []) for block in blocks]
     left = list(range(len(blocks)))
     for _ in range(PASSES):
+        if not left:
+            break
         scenes = [look(made[n][0], blocks[n], dialect) for n in left]
         found = _edits(scenes, kit, seed)
         for n, scene, edits in zip(left, scenes, found, strict=True):
             if edits:
                 made[n] = (_edited(scene, edits), made[n][1] + _changes(scene, edits))
         left = [n for n, edits in zip(left, found, strict=True) if edits]
-        if not left:
-            break
     return made
 
 
 def _edits(scenes: list[Scene], kit: Kit, seed: int) -> list[list[Edit]]:
     """The edits of each scene; those of whole sentences only where the words are settled."""
-    found = [phrase_edits(scene, kit, seed) for scene in scenes]
-    _operate(kit.ops, scenes, found)
+    text = together(scenes)
+    places = shared(scenes, candidates(text, kit))
+    found = [_phrase_edits(*one, kit, seed) if one[1] else [] for one in zip(scenes, places, strict=True)]
+    for rule in kit.ops:
+        signs = SIGNS.get(rule.op)
+        held = holding(scenes, signs(text, scenes[0].dialect)) if signs else range(len(scenes))
+        _operate(rule, held, scenes, found)
     quiet = [n for n, edits in enumerate(found) if not edits]
-    _operate(kit.rhythm, [scenes[n] for n in quiet], [found[n] for n in quiet])
+    for rule in kit.rhythm:
+        _operate(rule, quiet, scenes, found)
     return [_disjoint(edits) for edits in found]
 
 
-def _operate(acting: tuple[Rule, ...], scenes: list[Scene], found: list[list[Edit]]) -> None:
-    for rule in acting:
-        op = OPS[rule.op]
-        for scene, edits in zip(scenes, found, strict=True):
-            if made := op(scene, rule):
-                edits += made
+def _operate(rule: Rule, held: Sequence[int], scenes: list[Scene], found: list[list[Edit]]) -> None:
+    op = OPS[rule.op]
+    for n in held:
+        if made := op(scenes[n], rule):
+            found[n] += made
 
 
 def _edited(scene: Scene, edits: list[Edit]) -> str:
@@ -135,7 +141,7 @@ def _disjoint(edits: list[Edit]) -> list[Edit]:
     return kept
 
 
-def candidates(low: str, kit: Kit) -> list[tuple[int, int, int]]:
+def candidates(low: str, kit: Kit) -> list[Place]:
     """(start, -end, entry) of every phrase that stands on word borders, leftmost longest first."""
     found = []
     size = len(low)
@@ -160,12 +166,16 @@ def touched(text: str, kit: Kit) -> bool:
 
 
 def phrase_edits(scene: Scene, kit: Kit, seed: int) -> list[Edit]:
+    return _phrase_edits(scene, candidates(scene.low, kit), kit, seed)
+
+
+def _phrase_edits(scene: Scene, places: list[Place], kit: Kit, seed: int) -> list[Edit]:
     """Leftmost longest first; a contraction gives way to what overlaps it: "it is in need of" needs, not "it's in"."""
     starts = dict(scene.spans)
     seen: dict[str, int] = {}
     edits: list[Edit] = []
     at = 0
-    for start, minus_end, n in candidates(scene.low, kit):
+    for start, minus_end, n in places:
         if start < at:
             continue
         for rule, new in kit.entries[n]:
@@ -190,7 +200,7 @@ def _try(
     seed: int,
 ) -> Edit | None:
     """The rule's edit of what stands at `start`. `starts`: sentence -> its end; `seen`: what "again" has met."""
-    text, masked, low = scene.block, scene.masked, scene.low
+    text, masked, low, at = scene.block, scene.masked, scene.low, rule.at
     match = None
     if rule.pattern is not None:
         match = rule.pattern.match(masked, start)
@@ -202,38 +212,34 @@ def _try(
     opens = first or (capital and _after_label(masked, start))
     if opens and not first and text[end + 1 : end + 2].isupper():
         return None  # "Plans: Delving Into Maps" is a title
-    if rule.at != "any" and ((rule.at == "start" and not opens) or (rule.at == "sentence" and not first)):
+    if at != "any" and ((at == "start" and not opens) or (at == "sentence" and not first)):
         return None
-    phrase = low[start:end]
-    if rule.guards and not _context(rule, low, start, end, phrase, opens):
+    if rule.guards and not _context(rule, low, start, end, opens):
         return None
-    made = fill(rule.replace, match, text) if match else _replacement(scene, rule, new, start, end, opens, seed)
-    if made is None:
-        return None
-    if rule.at == "sentence":
+    if match:
+        filled = fill(rule.replace, match, text)
+        if filled is None:
+            return None
+        made = filled
+    else:
+        found = masked[start:end]
+        if not found.islower() and not _plain_case(found, opens):
+            return None  # its capitals say that it is a name
+        made = new[0] if len(new) == 1 else _choose(new, rule.id, low[max(0, start - 24) : start], seed)
+        if rule.participles and _perfect(low, start):
+            made = dict(rule.participles).get(low[start:end], made)
+    if at == "sentence":
         end = _whole_sentence(masked, end, starts[start])
         if not end or _empties(scene, start, end) or masked[max(0, start - 8) : start].rstrip().endswith("?"):
             return None
-    if rule.at == "again":
+    if at == "again":
+        phrase = low[start:end]
         seen[phrase] = seen.get(phrase, 0) + 1
         if seen[phrase] < 2:
             return None
     if text[start:end] == made:
         return None
     return Edit(start, end, made, rule.id, opens and (capital or not made))
-
-
-def _replacement(
-    scene: Scene, rule: Rule, new: tuple[str, ...], start: int, end: int, opens: bool, seed: int
-) -> str | None:
-    """What a phrase becomes, None where its capitals say that it is a name."""
-    found, low = scene.masked[start:end], scene.low
-    if not found.islower() and not _plain_case(found, opens):
-        return None
-    made = new[0] if len(new) == 1 else _choose(new, rule.id, low[max(0, start - 24) : start], seed)
-    if rule.participles and _perfect(low, start):
-        return dict(rule.participles).get(low[start:end], made)
-    return made
 
 
 _PERFECT = re.compile(
@@ -271,12 +277,13 @@ def _plain_case(found: str, opens: bool) -> bool:
     return not found[0].isupper() or opens or (found[0] == "I" and not found[1:2].isalpha())
 
 
-def _context(rule: Rule, low: str, start: int, end: int, phrase: str, opens: bool) -> bool:
-    if rule.not_after or rule.after or phrase in rule.guarded:
+def _context(rule: Rule, low: str, start: int, end: int, opens: bool) -> bool:
+    guarded = bool(rule.guarded) and low[start:end] in rule.guarded
+    if guarded or rule.not_after or rule.after:
         word = _word_before(low, start)
         if (word or ",") in rule.not_after or (rule.after and (word or ",") not in rule.after):
             return False
-        if phrase in rule.guarded and not opens and word not in VERBAL_BEFORE and not word.endswith("ly"):
+        if guarded and not opens and word not in VERBAL_BEFORE and not word.endswith("ly"):
             return False
     if rule.not_before or rule.before:
         if low.startswith(",", end) and (rule.before or "," in rule.not_before):

@@ -100,6 +100,11 @@ _FAIR_DOUBLES = frozenset(
 )
 
 
+def twice(low: str, _: str) -> list[int]:
+    """Where a word stands that follows itself."""
+    return [match.start() for match in _TWICE.finditer(" " + low)]
+
+
 def doubled_word(scene: Scene, rule: Rule) -> list[Edit]:
     """A word that follows itself goes; "had had" and "that that" may be right."""
     if not _TWICE.search(" " + scene.low):

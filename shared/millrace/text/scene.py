@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from millrace.text.blocks import Block, mask, sentence_spans
@@ -24,6 +24,46 @@ class Scene:
 
 
 Op = Callable[[Scene, Rule], list[Edit]]
+Place = tuple[int, int, int]
+"""Where something begins, minus where it ends, and which it is: what begins first and is longest sorts first."""
+Signs = Callable[[str, str], Iterable[int]]
+"""Places in a text in lower case, for a dialect."""
+_BETWEEN = " \n "
+"""Between blocks that are searched together: none of them holds a line end, so that no two words of two are one."""
+
+
+def together(scenes: list[Scene]) -> str:
+    """All scenes in lower case, to be searched at once: most hold nothing, and a search for each costs more."""
+    return _BETWEEN.join([scene.low for scene in scenes])
+
+
+def holding(scenes: list[Scene], places: Iterable[int]) -> list[int]:
+    """Which of the scenes hold one of these places in the text of them together."""
+    found: list[int] = []
+    n, end = -1, -1
+    for place in sorted(places):
+        if place > end:
+            while place > end:
+                n += 1
+                end += len(scenes[n].low) + (len(_BETWEEN) if n else 1)
+            found.append(n)
+    return found
+
+
+def shared(scenes: list[Scene], places: list[Place]) -> list[list[Place]]:
+    """What of these, found in the text of all scenes together, is in each, as its own text counts; both ascending."""
+    found: list[list[Place]] = []
+    at = start = 0
+    for scene in scenes:
+        held: list[Place] = []
+        end = start + len(scene.low)
+        while at < len(places) and places[at][0] < end:
+            first, minus_last, n = places[at]
+            held.append((first - start, minus_last + start, n))
+            at += 1
+        found.append(held)
+        start = end + len(_BETWEEN)
+    return found
 
 
 def look(text: str, block: Block, dialect: str = "") -> Scene:

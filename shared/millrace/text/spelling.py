@@ -56,6 +56,11 @@ def own_dialect(text: str) -> str:
     return "british" if british > american else "american"
 
 
+def spelled(low: str, dialect: str) -> list[int]:
+    """Where something begins that the dialect does not write."""
+    return [start for _, start, _ in _spellings(dialect)[0].find_matches_as_indexes(low)] if dialect else []
+
+
 def spelling(scene: Scene, rule: Rule) -> list[Edit]:
     """The rarer spelling of a mixed text becomes the other, and what a rule wrote becomes British in a British one."""
     if not scene.dialect:
