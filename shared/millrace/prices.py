@@ -25,11 +25,25 @@ class Charge:
     """The counts are not the provider's own."""
 
 
+_last: list[tuple[Entry, Completion, Charge]] = []
+"""The budget, the router and the answer each ask for the price of one call, one after the other."""
+
+
 def charge(entry: Entry, completion: Completion, at: datetime | None = None) -> Charge:
     """Cost of one completion at a time, now where none is given."""
+    if at is not None:
+        return _charge(entry, completion, at)
+    for known, told, found in _last:
+        if known is entry and told is completion:
+            return found
+    found = _charge(entry, completion, datetime.now(UTC))
+    _last[:] = [(entry, completion, found)]
+    return found
+
+
+def _charge(entry: Entry, completion: Completion, at: datetime) -> Charge:
     estimated = bool(completion.flags)
-    at = (at or datetime.now(UTC)).replace(second=0, microsecond=0)  # prices change by the day
-    listed = _listed(entry, completion, at)
+    listed = _listed(entry, completion, at.replace(second=0, microsecond=0))  # prices change by the day
     if listed is not None:
         return Charge(listed, f"genai-prices {_version()}", estimated)
     return Charge(entry.cost_usd(completion.input_tokens, completion.output_tokens), "catalogue", estimated)
@@ -56,7 +70,6 @@ def _listed(entry: Entry, completion: Completion, at: datetime) -> float | None:
 
 @lru_cache(maxsize=256)
 def _calculated(price_list: str, model: str, counts: tuple[int, int, int], at: datetime) -> float | None:
-    """Kept, since the budget, the router and the answer each ask for the price of one call."""
     from genai_prices import Usage, calc_price  # 0.3 s of CPU, once
 
     usage: Any = Usage(input_tokens=counts[0], output_tokens=counts[1], cache_read_tokens=counts[2] or None)

@@ -69,10 +69,12 @@ def choose(
     for entry in entries:
         if entry.id == RULES.id:
             continue
-        if (reason := _obstacle(entry, tier, text, obstacle)) is None:
+        if (told := _obstacle(entry, tier, text, obstacle)) is None:
             open_to.append(entry)
-        elif not (entry.shutdown and reason.code == "unavailable"):  # that a model is gone is no news
-            closed.setdefault(reason.text, (entry.provider, reason))
+        elif told[1] not in closed and not (
+            entry.shutdown and told[0] == "unavailable"
+        ):  # that a model is gone is no news
+            closed[told[1]] = entry.provider, Reason(*told)
     ranked = order(open_to) if order and open_to else _by_difficulty(open_to, tier, difficulty)
     routes = [entry for entry, _ in ranked]
     reasons = [*(reason for _, reason in ranked), *_together(closed)]
@@ -125,12 +127,13 @@ def allowed(entry: Entry, tier: Tier) -> bool:
     return tier in entry.tiers and (entry.provider != OWN or tier in CUSTOM_MODELS_FROM)
 
 
-def _obstacle(entry: Entry, tier: Tier, text: str, obstacle: Callable[[Entry], str | None]) -> Reason | None:
+def _obstacle(entry: Entry, tier: Tier, text: str, obstacle: Callable[[Entry], str | None]) -> tuple[str, str] | None:
+    """Code and text of the reason; the same one holds for many."""
     if not allowed(entry, tier):
-        return Reason("tier", f"{entry.id} is not part of tier {tier}")
+        return "tier", f"{entry.id} is not part of tier {tier}"
     if (why := obstacle(entry)) is not None:
-        return Reason("unavailable", why)
+        return "unavailable", why
     if entry.context and len(text) > entry.context * CHARACTERS_PER_TOKEN / 2:
-        return Reason("context", f"{entry.id} takes {entry.context} tokens, in and out, and the text would need more")
+        return "context", f"{entry.id} takes {entry.context} tokens, in and out, and the text would need more"
     misfit = Fit.from_dict(entry.fit).misfit(text) if entry.fit else None
-    return Reason("misfit", f"{entry.id} was passed over: {misfit}") if misfit else None
+    return ("misfit", f"{entry.id} was passed over: {misfit}") if misfit else None
