@@ -88,7 +88,7 @@ def ours(loaded: data.Data, specs: list[Spec], seed: int) -> dict[str, Any]:
             at += POPULATION
         seconds = time.perf_counter() - began
         flops = sum(
-            3 * harness.cost(t.spec).flops * loaded.task.samples * t.epochs for t in harness.history if t.accuracy
+            3 * harness.cost(t.spec).flops * loaded.task.samples * t.curve[-1][0] for t in harness.history if t.accuracy
         )
         return {"seconds": seconds, "reached": reached, "trainings": harness.done, "flops": flops, "best": harness.best}
 
