@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from operator import mul
 from statistics import NormalDist
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from .complexity import PARTS, WEIGHTS, Complexity
 
@@ -50,8 +50,7 @@ MOST_ARMS = 32
 _HALF = NormalDist().inv_cdf
 
 
-@dataclass(frozen=True)
-class Arm:
+class Arm(NamedTuple):
     """A model that may answer this text."""
 
     id: str
@@ -71,8 +70,7 @@ class Purse:
     """Little is left: quality floors give way."""
 
 
-@dataclass(frozen=True)
-class Ranked:
+class Ranked(NamedTuple):
     arm_id: str
     score: float
     parts: Mapping[str, float]
@@ -272,7 +270,7 @@ def _told(ordered: list[Ranked], key: Any) -> list[Ranked]:
     """The first one says whether it stands there only by optimism."""
     plain = min(ordered, key=lambda row: (*key(row)[:2], row.parts["optimism"] - row.score, row.arm_id))
     first = ordered[0]
-    return [replace(first, explored=plain.arm_id != first.arm_id), *ordered[1:]]
+    return [first._replace(explored=plain.arm_id != first.arm_id), *ordered[1:]]
 
 
 def _per_dollar(state: State, purse: Purse | None, least_price: float) -> float:

@@ -55,10 +55,12 @@ def _typed(value: Any) -> dict[str, Any] | None:
 
 
 def _number(value: float) -> dict[str, Any] | None:
+    text = repr(value)
+    if value and "e" not in text and "n" not in text:  # as most are: not nan, not inf, between 0.0001 and 1e16
+        return {"N": text}
     if not math.isfinite(value) or abs(value) > _LARGEST:
         return None
-    text = repr(value) if abs(value) > _SMALLEST else "0.0"
-    return {"N": str(Decimal(text)) if "e" in text else text}
+    return {"N": str(Decimal(text))} if abs(value) > _SMALLEST else {"N": "0.0"}
 
 
 def _plain(typed: Any) -> Any:

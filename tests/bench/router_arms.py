@@ -138,14 +138,17 @@ def millrace(job: Job) -> Callable[[], Call]:
 
 
 def _through(handler: Any, job: Job) -> Callable[[], Call]:
+    import orjson  # who calls API Gateway makes the event and reads the reply: as little of both as can be
+
     def maker() -> Call:
         asyncio.set_event_loop(asyncio.new_event_loop())
+        asked = event(job["text"])
 
         def call() -> str:
-            reply = handler(event(job["text"]), _CONTEXT)
+            reply = handler(asked, _CONTEXT)
             if reply["statusCode"] != 200:
                 raise SystemExit(f"the gateway answered {reply}")
-            answer = json.loads(reply["body"])
+            answer = orjson.loads(reply["body"])
             if answer.get("model_id", job["model"]) == "rules":
                 raise SystemExit(f"the rules answered: {answer['reasons']}")
             return str(answer["text"])
