@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
+from functools import lru_cache
 from random import random
 from typing import Any
 
@@ -67,6 +68,11 @@ class State:
     def callable(self, at: float) -> bool:
         """Whether a call may be made, as a probe if the breaker is not closed."""
         return self.phase is Phase.CLOSED or self.next_try is None or at >= self.next_try
+
+
+@lru_cache(maxsize=1_024)
+def _never_failed(name: str) -> State:
+    return State(name)
 
 
 def probing(state: State, at: float) -> State:
@@ -129,7 +135,7 @@ class Breakers:
 
     def get(self, name: str) -> State:
         self._refresh()
-        return self._known.get(name) or State(name)
+        return self._known.get(name) or _never_failed(name)
 
     def admit(self, name: str) -> Admission | State:
         """Leave to call, or the state that forbids it. Of all processes one gets the probe of an open breaker."""

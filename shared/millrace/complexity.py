@@ -46,6 +46,8 @@ _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _SENTENCE_END = re.compile(r"[.!?…。！？\n](?:(?<!\n)[.!?…。！？]*[\"'”’)\]]*(?:\s|$)|(?<=\n)\s*\n)")
 _CLAUSE = re.compile(r"[,;:—–()]")
 _DIGITS = re.compile(r"\d+")
+_GLUED = re.compile(r"\d(?:(?<=[^\W_]\d)(?<!\d\d)|(?=[^\W_])(?!\d))")
+"""A digit beside what may be a letter."""
 _FACT = re.compile(
     r"""[h`\[(“"\d](?:(?<=h)ttps?://\S+ | (?<=`)[^`\n]+` | (?<=\[)\d+(?:[,-]\s?\d+)*\]
     | (?<=\()[A-Z][^()\d]{1,60}\d{4}[a-z]?\) | (?<=[“"])[^”"\n]{2,200}[”"] | (?<=\d)[\d.,:/%-]*)""",
@@ -127,7 +129,8 @@ def _structure(sample: str, words: int) -> float:
 
 def _terminology(sample: str, words: list[str]) -> float:
     odd = sum([len(w) >= LONG_WORD or not (w.islower() or w[1:] == w[1:].lower()) for w in words])
-    return _unit(3 * (odd + sum(_coded(sample, *m.span()) for m in _DIGITS.finditer(sample))) / len(words))
+    coded = sum(_coded(sample, *m.span()) for m in _DIGITS.finditer(sample)) if _GLUED.search(sample) else 0
+    return _unit(3 * (odd + coded) / len(words))
 
 
 def _coded(sample: str, start: int, end: int) -> bool:

@@ -56,8 +56,23 @@ _PREAMBLE = re.compile(
 )
 
 
+_last: list[tuple[Entry, Ask, Talk]] = []
+
+
 def ask_for(entry: Entry, ask: Ask, id: str | None = None) -> Talk:
-    """The conversation that asks for a rewrite. A model that was trained on an instruction gets that one alone."""
+    """The conversation that asks for a rewrite. A model that was trained on an instruction gets that one alone.
+
+    The same for who reckons what it may cost and for who then sends it.
+    """
+    for known, asked, made in _last:
+        if known is entry and asked is ask and id is None:
+            return made
+    talk = _ask_for(entry, ask, id)
+    _last[:] = [(entry, ask, talk)]
+    return talk
+
+
+def _ask_for(entry: Entry, ask: Ask, id: str | None) -> Talk:
     limit = _limit(entry, ask.text)
     if entry.instruction:
         return Talk((Message("user", user_message(ask.text, entry.instruction)),), limit, 0.0, seed=ask.seed)
