@@ -21,7 +21,7 @@ from millrace.text.blocks import MASK, Block, level
 from millrace.text.edits import Edit, apply, settle
 from millrace.text.ops import OPS, RHYTHM, SIGNS, WIDER
 from millrace.text.ruledata import VERBAL_BEFORE, Rule, lexicon, rules
-from millrace.text.scene import Place, Scene, holding, look, lowered, shared, together
+from millrace.text.scene import Place, Scene, holding, looks, lowered, shared, together
 from millrace.text.words import SURROGATE
 
 PASSES = 12
@@ -85,7 +85,7 @@ def rewrite_blocks(blocks: list[Block], kit: Kit, seed: int, dialect: str = "") 
     for _ in range(PASSES):
         if not left:
             break
-        scenes = [look(made[n][0], blocks[n], dialect) for n in left]
+        scenes = looks([made[n][0] for n in left], [blocks[n] for n in left], dialect)
         found = _edits(scenes, kit, seed)
         for n, scene, edits in zip(left, scenes, found, strict=True):
             if edits:

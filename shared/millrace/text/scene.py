@@ -68,10 +68,18 @@ def shared(scenes: list[Scene], places: list[Place]) -> list[list[Place]]:
 
 def look(text: str, block: Block, dialect: str = "") -> Scene:
     """The scene of `text`, which is what `block` has become so far."""
-    masked = mask(text, block.lead)
-    spans = sentence_spans(masked, block.lead)
-    low = lowered(masked)
-    return Scene(text, masked, low, spans, block.lead, block.item, dialect)
+    return looks([text], [block], dialect)[0]
+
+
+def looks(texts: list[str], blocks: list[Block], dialect: str) -> list[Scene]:
+    """The scene of each text, one step after the other for all of them."""
+    masked = [mask(text, block.lead) for text, block in zip(texts, blocks, strict=True)]
+    spans = [sentence_spans(one, block.lead) for one, block in zip(masked, blocks, strict=True)]
+    low = map(lowered, masked)
+    return [
+        Scene(text, one, lower, held, block.lead, block.item, dialect)
+        for text, one, lower, held, block in zip(texts, masked, low, spans, blocks, strict=True)
+    ]
 
 
 def lowered(masked: str) -> str:

@@ -16,7 +16,12 @@ def _spellings(dialect: str) -> tuple[ahocorasick_rs.AhoCorasick, tuple[tuple[st
     """Search for what `dialect` does not write, and what it writes instead."""
     british, american = zip(*lexicon()["spelling"]["british_american"], strict=True)
     pairs = tuple(zip(british, american, strict=True) if dialect == "american" else zip(american, british, strict=True))
-    return ahocorasick_rs.AhoCorasick([old for old, _ in pairs], store_patterns=False), pairs
+    return _search([old for old, _ in pairs]), pairs
+
+
+def _search(words: list[str]) -> ahocorasick_rs.AhoCorasick:
+    """As a table of all steps, which for so few words is small and a quarter faster."""
+    return ahocorasick_rs.AhoCorasick(words, store_patterns=False, implementation=ahocorasick_rs.Implementation.DFA)
 
 
 def _spelled(masked: str, dialect: str) -> list[tuple[int, int, str]]:
@@ -31,7 +36,7 @@ def _spelled(masked: str, dialect: str) -> list[tuple[int, int, str]]:
 @functools.cache
 def _either() -> ahocorasick_rs.AhoCorasick:
     british, american = zip(*lexicon()["spelling"]["british_american"], strict=True)
-    return ahocorasick_rs.AhoCorasick([*british, *american], store_patterns=False)
+    return _search([*british, *american])
 
 
 def _counted(text: str) -> tuple[int, int]:
