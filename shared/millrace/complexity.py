@@ -43,6 +43,8 @@ PLAIN, HARD = 0.15, 0.5
 """Scores at and below which a text counts as simplest, at and above which as hardest."""
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+_ASCII_WORD = re.compile(r"[A-Za-z]+(?:['-][A-Za-z]+)*")
+"""The same in ASCII, in half the time."""
 _SENTENCE_END = re.compile(r"[.!?…。！？\n](?:(?<!\n)[.!?…。！？]*[\"'”’)\]]*(?:\s|$)|(?<=\n)\s*\n)")
 _CLAUSE = re.compile(r"[,;:—–()]")
 _DIGITS = re.compile(r"\d+")
@@ -73,7 +75,7 @@ class Complexity:
 def complexity(text: str) -> Complexity:
     """0 throughout for a text without words."""
     sample = _sample(text)
-    words = _WORD.findall(sample)
+    words = (_ASCII_WORD if sample.isascii() else _WORD).findall(sample)
     if not words:
         return Complexity(0.0, dict.fromkeys(PARTS, 0.0))
     total = len(words) * len(text) / len(sample)

@@ -19,7 +19,7 @@ from millrace.text import facts, opposites, places, roles
 from millrace.text.facts import Facts, clause
 from millrace.text.quantities import Quantity
 from millrace.text.units import UNITS
-from millrace.text.words import STOP, WORD, count_words, stem
+from millrace.text.words import STOP, count_words, stem, word_list
 
 KINDS = (
     "number", "date", "name", "quote", "url", "code", "citation", "negation", "unit", "structure", "length",
@@ -285,7 +285,7 @@ def _moved(before: Facts, after: Facts, lost: Iterable[str], added: Iterable[str
 
 def _alone(side: Facts) -> Counter[str]:
     """How often each stem stands without a negation of its own."""
-    stems = Counter(stem(word) for word in WORD.findall(side.rest))
+    stems = Counter(stem(word) for word in word_list(side.rest))
     stems.subtract(negation.head for negation in side.negations)
     return stems
 
@@ -308,7 +308,7 @@ def _bared(source: str, rewrite: str, before: Facts, after: Facts) -> Iterator[V
 
 def _said(text: str, phrases: Container[str]) -> Counter[str]:
     """How often each phrase of one word or two stands in the text."""
-    words = WORD.findall(text.lower())
+    words = word_list(text.lower())
     pairs = map(" ".join, itertools.pairwise(words))
     return Counter(phrase for phrase in itertools.chain(words, pairs) if phrase in phrases)
 

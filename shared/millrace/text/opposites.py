@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence, Set
 
 from millrace.text.quantities import A_NUMBER
-from millrace.text.words import STOP, WORD, stem
+from millrace.text.words import STOP, stem, word_list
 
 _PAIRS = """
 increase decrease, increases decreases, increased decreased, increasing decreasing, rise fall, rises falls,
@@ -125,4 +125,4 @@ def _beside(text: str, word: str) -> tuple[set[str], set[str]]:
 
 
 def _content(text: str) -> list[str]:
-    return [stem(word) for word in WORD.findall(text) if word.lower() not in STOP]
+    return [stem(word) for word in word_list(text) if word.lower() not in STOP]

@@ -36,7 +36,7 @@ from millrace.text.engine import Kit, make_kit, phrase_edits, touched
 from millrace.text.ruledata import rules
 from millrace.text.scene import look
 from millrace.text.sentences import split
-from millrace.text.words import WORD
+from millrace.text.words import word_list
 
 WINDOW = 50
 MEASURES = (
@@ -102,7 +102,7 @@ class _Counted(NamedTuple):
 
 
 def _counted(text: str) -> _Counted:
-    held = [(sentence, words) for sentence in split(text) if (words := WORD.findall(sentence))]
+    held = [(sentence, words) for sentence in split(text) if (words := word_list(sentence))]
     words = [word for _, some in held for word in some]
     sentences, lengths = [sentence for sentence, _ in held], [len(some) for _, some in held]
     return _Counted(sentences, lengths, words, [*map(syllables, words)])

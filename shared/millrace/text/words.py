@@ -75,6 +75,7 @@ def without_surrogates(text: str, instead: str) -> str:
 
 
 WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+_ASCII_WORD = re.compile(r"[A-Za-z]+(?:'[A-Za-z]+)*")
 
 _SUFFIXES = (
     "isations izations isation ization ational fulness ousness iveness ations ation ingly edly ments ment ness ities "
@@ -92,9 +93,14 @@ def stem(word: str) -> str:
     return word
 
 
+def word_list(text: str) -> list[str]:
+    """What `WORD.findall` finds; in ASCII in half the time, since a set of letters is asked quicker than a class."""
+    return (_ASCII_WORD if text.isascii() else WORD).findall(text)
+
+
 def content_stems(text: str) -> list[str]:
     """Stems of the words that carry content, in order."""
-    return [stem(w) for w in WORD.findall(text) if w.lower() not in STOP]
+    return [stem(w) for w in word_list(text) if w.lower() not in STOP]
 
 
 _ASCII = bytes(range(128))

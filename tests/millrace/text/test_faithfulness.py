@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from millrace.text import facts, names, quantities, roles
 from millrace.text.faithfulness import KINDS, Violation, against, verify
-from millrace.text.words import words_of
+from millrace.text.words import WORD, word_list, words_of
 
 from tests.millrace.text.samples import AI_TEXTS, FAITHFUL_PAIRS, HUMAN_TEXTS, MACHINE_LIKE, PLANTED
 
@@ -106,6 +106,7 @@ _SOUP = st.lists(st.one_of(_BITS, st.text(max_size=4)), max_size=30).flatmap(
 @given(_SOUP)
 def test_what_is_tried_only_where_it_can_begin_is_what_a_plain_search_finds(text: str) -> None:
     assert facts.QUOTE.findall(text) == _QUOTE.findall(text)
+    assert word_list(text) == WORD.findall(text)
     assert words_of(text) == frozenset(re.findall(r"[^\W_]+", text.casefold()))
     assert roles._modals(text) == (roles.STRONG.findall(text), roles.WEAK.findall(text))
     capitals = [(match.start(), match.group()) for match in names._CAPITAL.finditer(text)]
