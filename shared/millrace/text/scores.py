@@ -27,6 +27,7 @@ from __future__ import annotations
 import functools
 import math
 import re
+from collections import Counter
 from typing import NamedTuple
 
 import pyphen
@@ -129,18 +130,18 @@ def _burstiness(lengths: list[int]) -> float:
 
 def _diversity(words: list[str]) -> float:
     """Mean type/token ratio of all windows of WINDOW words, in one pass."""
-    counts: dict[str, int] = {}
-    ratios = 0.0
-    for i, word in enumerate(words):
-        counts[word] = counts.get(word, 0) + 1
-        if i >= WINDOW:
-            gone = words[i - WINDOW]
+    counts = Counter(words[:WINDOW])
+    if len(words) < WINDOW:
+        return len(counts) / len(words)
+    ratios = len(counts) / WINDOW
+    for gone, come in zip(words, words[WINDOW:], strict=False):
+        counts[come] += 1
+        if counts[gone] > 1:
             counts[gone] -= 1
-            if not counts[gone]:
-                del counts[gone]
-        if i >= WINDOW - 1:
-            ratios += len(counts) / WINDOW
-    return ratios / (len(words) - WINDOW + 1) if len(words) >= WINDOW else len(counts) / len(words)
+        else:
+            del counts[gone]
+        ratios += len(counts) / WINDOW
+    return ratios / (len(words) - WINDOW + 1)
 
 
 @functools.cache
