@@ -35,6 +35,7 @@ from .routing import AUTO, Choice, Reason, choose
 from .tenants import Tenant
 from .text.faithfulness import Against, Violation, against
 from .text.scores import score
+from .text.words import count_words
 from .waiting import alone, within
 from .wire import meanwhile
 from .written import Written, hold_faithful, merged, summary, unfaithful, usage_of, whole
@@ -361,6 +362,6 @@ def check(text: str) -> None:
         raise InvalidInput("The text is empty; send the text to be humanized.")
     if len(text) > MAX_TEXT:
         raise TooLarge(f"The text has {len(text):,} characters; at most {MAX_TEXT:,} are taken at once.")
-    if (words := len(text.split())) > MAX_WORDS:
+    if (words := count_words(text)) > MAX_WORDS:
         raise TooLarge(f"The text has {words:,} words; at most {MAX_WORDS:,} are taken at once. Send it in pieces.")
     check_unicode("text", text)

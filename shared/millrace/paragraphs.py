@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from .text.blocks import Block, blocks
 from .text.faithfulness import Violation, against, verify
 from .text.sentences import split as sentences
+from .text.words import count_words
 
 LONG_WORDS = 300
 """A text over this is rewritten in parts."""
@@ -39,7 +40,7 @@ class Part:
 
 def size(text: str) -> int:
     """Words, or what a text without spaces would have of them."""
-    return max(len(text.split()), len(text) // _CHARACTERS_PER_WORD)
+    return max(count_words(text), len(text) // _CHARACTERS_PER_WORD)
 
 
 def split(text: str) -> list[Part]:
