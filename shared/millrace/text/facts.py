@@ -19,7 +19,7 @@ import ahocorasick_rs
 from millrace.text import bounds, names
 from millrace.text import quantities as q
 from millrace.text.places import Mark
-from millrace.text.words import STOP, WORD, holds, stem, without_surrogates, words_of
+from millrace.text.words import STOP, WORD, beyond_ascii, holds, stem, without_surrogates, words_of
 
 MARKER = re.compile(r"\{\{RED:[^{}\n]{0,200}\}\}")
 FENCE = re.compile(r"([ \t]*(?:(?:[-*+•]|\d{1,3}[.)])[ \t]+)?)(```+|~~~+)[^`\n]*$", re.MULTILINE)
@@ -40,6 +40,7 @@ QUOTE = re.compile(
     r"|‘(?<!\w‘)[^‘’\n]{2,300}’(?!\w)"
 )
 """Every branch begins with its mark, for which `re` then looks; what stands before that is asked after it."""
+_QUOTES = '“«"‘'
 _HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+\S")
 NUMBERED = re.compile(r"^[ \t]*\d{1,3}[.)][ \t]+\S", re.MULTILINE)
 IMAGE = re.compile(r"!\[[^\]\n]{0,300}\]\(")
@@ -103,7 +104,7 @@ class Negation(NamedTuple):
 class Facts:
     """`names`: hard names (casefolded -> text); `words`: every word, casefolded; the rest by kind.
 
-    `rest`: the text without what is kept exactly.
+    `rest`: the text without what is kept exactly; `beyond`: what of the whole text is not ASCII.
     """
 
     rest: str = ""
@@ -118,6 +119,7 @@ class Facts:
     soft_negations: int = 0
     structure: tuple[tuple[str, str], ...] = ()
     places: list[Mark] = field(default_factory=list)
+    beyond: str = ""
 
     def knows(self, name: str) -> bool:
         """Every part of the name stands somewhere, in any case."""
@@ -128,6 +130,7 @@ def read(text: str) -> Facts:
     """All facts of one text."""
     exact: dict[str, Counter[str]] = {"code": Counter()}
     places: list[Mark] = []
+    beyond = beyond_ascii(text)
     rest = _unfenced(text, exact["code"]) if holds(text, "```") or holds(text, "~~~") else text
     for kind, needles, pattern in _TAKEN:
         if kind not in exact:
@@ -137,13 +140,14 @@ def read(text: str) -> Facts:
                 rest = _take(kind, pattern, rest, exact[kind], places)
                 break
     structure = _structure(rest)
-    exact["quote"] = Counter(_canonical("quote", quoted) for quoted in QUOTE.findall(rest))
+    quotes = QUOTE.findall(rest) if any(map(rest.__contains__, _QUOTES)) else ()
+    exact["quote"] = Counter([_canonical("quote", quoted) for quoted in quotes])
     if structure[5][1] == "yes":
         exact["quote"].update(_blockquotes(rest))
     numbers, days, negations, neutral, soft = _scan(rest, _lower(rest))
     unlisted = _unlisted(rest) if structure[2][1] != "0" else rest
-    found_dates, quantities, counted = q.read(unlisted, numbers, days)
-    named, name_places = names.read(rest)
+    found_dates, quantities, counted = q.read(unlisted, numbers, days, beyond)
+    named, name_places = names.read(rest, beyond)
     return Facts(
         rest=rest,
         exact=exact,
@@ -151,11 +155,12 @@ def read(text: str) -> Facts:
         quantities=quantities,
         names=named,
         places=[*places, *counted, *name_places],
-        words=words_of(text),
+        words=words_of(text, beyond),
         negations=negations,
         neutral=neutral,
         soft_negations=soft,
         structure=structure,
+        beyond=beyond,
     )
 
 

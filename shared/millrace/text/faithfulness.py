@@ -159,6 +159,8 @@ def _one_of_them(quantity: Quantity, other: Facts) -> bool:
 
 def _swapped(old: dict[str, set[str]], new: dict[str, set[str]]) -> Iterator[Violation]:
     """Ten men and twenty women are not twenty men and ten women."""
+    if old == new:
+        return
     holders = Counter(value for values in old.values() for value in values)
     for noun, values in old.items():
         wrong = new.get(noun, set()) - values
@@ -248,6 +250,13 @@ def _roles(source: str, rewrite: str, before: Facts, after: Facts) -> Iterator[V
 
 
 def _negations(source: str, rewrite: str, before: Facts, after: Facts) -> Iterator[Violation]:
+    if [negation.head for negation in before.negations] != [negation.head for negation in after.negations]:
+        yield from _renegated(before, after)
+    if before.neutral != after.neutral:
+        yield from _bared(source, rewrite, before, after)
+
+
+def _renegated(before: Facts, after: Facts) -> Iterator[Violation]:
     """A soft negation excuses a hard one only where it came or went with it: cannot, unable to."""
     old, new = (Counter(negation.head for negation in side.negations) for side in (before, after))
     lost, added = old - new, new - old
@@ -258,7 +267,6 @@ def _negations(source: str, rewrite: str, before: Facts, after: Facts) -> Iterat
         yield Violation("negation", "", f"not {next(iter(added), '')}".strip())
     elif not more:
         yield from _moved(before, after, lost, added)
-    yield from _bared(source, rewrite, before, after)
 
 
 def _opposites(before: Facts, after: Facts) -> Iterator[Violation]:
@@ -314,7 +322,7 @@ def _said(text: str, phrases: Container[str]) -> Counter[str]:
 
 
 def _size(source: str, rewrite: str, before: Facts, after: Facts) -> Iterator[Violation]:
-    old, new = count_words(source), count_words(rewrite)
+    old, new = count_words(source, before.beyond), count_words(rewrite, after.beyond)
     low, high = LENGTH_BOUNDS
     if new < low * old - SLACK_WORDS or new > high * old + SLACK_WORDS:
         yield Violation("length", f"{old} words", f"{new} words")
@@ -329,8 +337,13 @@ def _size(source: str, rewrite: str, before: Facts, after: Facts) -> Iterator[Vi
 def _much_in_common(before: Facts, after: Facts) -> bool:
     """Whether a part of the words that both have is enough already, as nearly always."""
     enough = SIMILARITY_FLOOR * min(len(before.words), len(after.words))
-    common = itertools.islice((before.words & after.words) - STOP, int(2 * enough) + 8)
-    return len({word[:5] for word in common if len(word) > 2}) >= enough
+    known, common = before.words, set[str]()
+    for word in after.words:
+        if len(word) > 2 and word in known and word not in STOP:
+            common.add(word[:5])
+            if len(common) >= enough:
+                return True
+    return False
 
 
 def _content(side: Facts) -> set[str]:

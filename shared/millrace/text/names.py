@@ -8,7 +8,7 @@ import re
 from millrace.text import quantities as q
 from millrace.text.places import Mark
 from millrace.text.units import UNITS
-from millrace.text.words import GIVEN_NAMES, STOP, beyond_ascii
+from millrace.text.words import GIVEN_NAMES, STOP
 
 _CAPITAL = re.compile(r"[^\W\d_a-zß-öø-ÿ](?<![\w'’].)\w*(?:['’&-]\w+)*")
 _BEYOND_CAPITAL = re.compile(r"[^\W\d_a-zß-öø-ÿ]")
@@ -31,15 +31,15 @@ _SHORTENED = frozenset("Mr Mrs Ms Dr Prof Sir St vs No Fig Eq cf al approx Jr Sr
 _ABBREVIATED = re.compile(rf"(?:\b(?:{'|'.join(sorted(_SHORTENED))}|e\.g|i\.e)|\b[A-Z])\.\s$")
 
 
-def read(text: str) -> tuple[dict[str, str], list[Mark]]:
+def read(text: str, beyond: str) -> tuple[dict[str, str], list[Mark]]:
     """Hard names, and where these stand or may; what stands in a heading or at the start of a sentence is one only when
-    it is a common name.
+    it is a common name. `beyond`: what of the text is not ASCII, or more.
     """
     names: dict[str, str] = {}
     places: list[Mark] = []
     titles = iter([*_titles(text), (len(text), len(text))])
     first, last = next(titles)
-    for start, word in _capitals(text):
+    for start, word in _capitals(text, beyond):
         while last <= start:
             first, last = next(titles)
         titled = first <= start
@@ -63,9 +63,9 @@ def _titles(text: str) -> list[tuple[int, int]]:
     return found
 
 
-def _capitals(text: str) -> list[tuple[int, str]]:
+def _capitals(text: str, beyond: str) -> list[tuple[int, str]]:
     """Where words with a capital begin, and these, ascending: "iPhone" too, unless it stands within another."""
-    pattern = _CAPITAL if _BEYOND_CAPITAL.search(beyond_ascii(text)) else _ASCII_CAPITAL
+    pattern = _CAPITAL if _BEYOND_CAPITAL.search(beyond) else _ASCII_CAPITAL
     plain = [(match.start(), match.group()) for match in pattern.finditer(text)]
     capitals = _count_capitals(text)
     camels = _camels(text) if capitals > _count_capitals("".join([word for _, word in plain])) else []

@@ -5,7 +5,7 @@ Each operation is conservative: where the grammar is not plain, it leaves the se
 
 from __future__ import annotations
 
-from millrace.text.repeats import doubled_sentence, doubled_word, synonym_list, twice
+from millrace.text.repeats import doubled_sentence, doubled_word, repeating, synonym_list, twice
 from millrace.text.rhythm import em_dash, join_long, join_short, said_again, same_subject, split_long, split_longer
 from millrace.text.scene import Op, Signs
 from millrace.text.spelling import spelled, spelling
@@ -28,7 +28,7 @@ OPS: dict[str, Op] = {
 }
 RHYTHM = frozenset(OPS) - {"synonym_list", "doubled_word", "doubled_sentence", "spelling"}
 """Operations on whole sentences: they wait until the words are settled."""
-SIGNS: dict[str, Signs] = {"doubled_word": twice, "spelling": spelled}
+SIGNS: dict[str, Signs] = {"doubled_word": twice, "spelling": spelled, "synonym_list": repeating}
 """Where in the text of several blocks an operation may find something: it looks at no block without such a place."""
 WIDER = {"join_short": "join_long", "split_long": "split_longer"}
 """What does all that another does, and more: the other then rests."""

@@ -50,8 +50,7 @@ class Place(NamedTuple):
 def swapped(text: str, marks: list[Mark], other: str, others: list[Mark]) -> Iterator[tuple[str, str, str]]:
     """The kind of two marks of which each stands where the other stood, and both, before and after."""
     one, two = _joined(text, marks), _joined(other, others)
-    known = {mark[2:] for mark in one} & {mark[2:] for mark in two}
-    if _order(one, known) == _order(two, known):
+    if _order(one, two) == _order(two, one):
         return  # what changed places follows each other in another order
     old, new = list(_sentences(text, one)), list(_sentences(other, two))
     found = {*_crossed(_places(old), _places(new)), *_exchanged(_bindings(old), _bindings(new))}
@@ -62,18 +61,22 @@ def swapped(text: str, marks: list[Mark], other: str, others: list[Mark]) -> Ite
 def _joined(text: str, marks: list[Mark]) -> list[Mark]:
     """Names that follow each other are one."""
     found: list[Mark] = []
+    last, last_end = "", 0
     for mark in sorted(marks):
-        last = found[-1] if found else None
-        if last and last.kind == mark.kind == "name" and text[last.end : mark.start] == " ":
-            found[-1] = Mark(last.start, mark.end, "name", f"{last.key} {mark.key}")
-        elif not last or mark.start >= last.end:
+        start, end, kind, key = mark
+        if start == last_end + 1 and last == kind == "name" and text[last_end] == " ":
+            found[-1] = Mark(found[-1].start, end, "name", f"{found[-1].key} {key}")
+            last_end = end
+        elif start >= last_end:
             found.append(mark)
+            last, last_end = kind, end
     return found
 
 
-def _order(marks: list[Mark], known: set[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Each of these where it stands first."""
-    return list(dict.fromkeys(mark[2:] for mark in marks if mark[2:] in known))
+def _order(marks: list[Mark], others: list[Mark]) -> list[tuple[str, str]]:
+    """Each that stands on both sides, where it stands first."""
+    known = {mark[2:] for mark in others}
+    return [key for key in dict.fromkeys([mark[2:] for mark in marks]) if key in known]
 
 
 def _sentences(text: str, marks: list[Mark]) -> Iterator[list[tuple[Thing, str]]]:

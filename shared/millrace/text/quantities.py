@@ -17,7 +17,7 @@ from typing import NamedTuple
 from millrace.text import bounds
 from millrace.text.places import Mark
 from millrace.text.units import SPEEDS, UNITS, per
-from millrace.text.words import STOP, beyond_ascii
+from millrace.text.words import STOP
 
 ONES = {
     word: value
@@ -171,16 +171,18 @@ class Quantity(NamedTuple):
         return "?" in self.bound or bounds.HINT.search(self.near.replace(self.text, " ")) is not None
 
 
-def read(text: str, numbers: list[int], days: list[int]) -> tuple[dict[str, str], list[Quantity], list[Mark]]:
+def read(
+    text: str, numbers: list[int], days: list[int], beyond: str
+) -> tuple[dict[str, str], list[Quantity], list[Mark]]:
     """Dates by canonical form, numbers in order, the places of both.
 
-    `numbers`, `days`: where NUMBER_WORDS and DAY_WORDS begin.
+    `numbers`, `days`: where NUMBER_WORDS and DAY_WORDS begin; `beyond`: what of the text is not ASCII, or more.
     """
     found_dates: dict[str, str] = {}
     places: list[Mark] = []
     found: list[Quantity] = []
     spans: list[tuple[int, int]] = []
-    pattern = _DIGITS if _DIGITS.search(beyond_ascii(text)) else _ASCII_DIGITS
+    pattern = _DIGITS if _DIGITS.search(beyond) else _ASCII_DIGITS
     digits = [m.start() for m in pattern.finditer(text)]
     dated = {**dict.fromkeys(digits, _DATE_IN_DIGITS), **dict.fromkeys(days, _DATE_IN_WORDS)}
     counted, named = {*digits, *numbers}, {*numbers}

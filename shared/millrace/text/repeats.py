@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from millrace.text.edits import Edit
 from millrace.text.ruledata import Rule, lexicon
@@ -45,9 +45,9 @@ def synonym_list(scene: Scene, rule: Rule) -> list[Edit]:
     """Two or three words of one meaning: the list keeps what differs."""
     if " and " not in scene.masked:
         return []
-    known = _classes()
-    if not _may_repeat(scene.low, known):
+    if not any(repeating(scene.low)):
         return []
+    known = _classes()
     edits: list[Edit] = []
     for match in _lists(scene.masked):
         one, two, joint, three = match.groups()
@@ -59,8 +59,9 @@ def synonym_list(scene: Scene, rule: Rule) -> list[Edit]:
     return edits
 
 
-def _may_repeat(low: str, known: Mapping[str, int]) -> bool:
-    """Whether the words around an "and" are of one class, or one of them of any where three may stand."""
+def repeating(low: str, _: str = "") -> Iterator[int]:
+    """Where an "and" stands between words of one class, or beside one of any where three may stand."""
+    known = _classes()
     joint = low.find(" and ")
     while joint >= 0:
         first = low.rfind(" ", 0, joint) + 1
@@ -73,9 +74,8 @@ def _may_repeat(low: str, known: Mapping[str, int]) -> bool:
         one, other = known.get(before), known.get(after)
         if one is not None or other is not None:
             if one == other or low[max(0, first - 2) : first] == ", ":
-                return True
+                yield joint + 1
         joint = low.find(" and ", joint + 4)
-    return False
 
 
 def _without_synonyms(words: list[str], known: dict[str, int]) -> list[str]:

@@ -49,7 +49,7 @@ def modals(source: str, rewrite: str) -> Iterator[Bound]:
 
 @functools.cache
 def _duties() -> ahocorasick_rs.AhoCorasick:
-    return ahocorasick_rs.AhoCorasick(_DUTIES, store_patterns=False)
+    return ahocorasick_rs.AhoCorasick(_DUTIES, store_patterns=False, implementation=ahocorasick_rs.Implementation.DFA)
 
 
 def _modals(text: str) -> tuple[list[str], list[str]]:

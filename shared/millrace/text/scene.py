@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -55,14 +56,10 @@ def shared(scenes: list[Scene], places: list[Place]) -> list[list[Place]]:
     found: list[list[Place]] = []
     at = start = 0
     for scene in scenes:
-        held: list[Place] = []
         end = start + len(scene.low)
-        while at < len(places) and places[at][0] < end:
-            first, minus_last, n = places[at]
-            held.append((first - start, minus_last + start, n))
-            at += 1
-        found.append(held)
-        start = end + len(_BETWEEN)
+        stop = bisect_left(places, (end,), at)
+        found.append([(first - start, minus_last + start, n) for first, minus_last, n in places[at:stop]])
+        at, start = stop, end + len(_BETWEEN)
     return found
 
 

@@ -22,7 +22,11 @@ def split(text: str, language: str = "en") -> list[str]:
 
 def _whole(text: str, language: str) -> list[str]:
     """The sentences of a text of bounded size; one where the segmenter did not give back all that it got."""
-    pieces = list(filter(None, segment(language, without_surrogates(text, "\ufffd"))))
+    try:
+        pieces = segment(language, text)
+    except UnicodeEncodeError:
+        pieces = segment(language, without_surrogates(text, "\ufffd"))
+    pieces = pieces if all(pieces) else list(filter(None, pieces))
     if "".join(pieces) == text:
         return pieces
     ends = list(itertools.accumulate(map(len, pieces), initial=0))

@@ -142,9 +142,9 @@ _SPACED = bytes(ord(" ") if n < 128 and chr(n).isspace() else ord("x") for n in 
 """A space for ASCII white space, else a letter."""
 
 
-def words_of(text: str) -> frozenset[str]:
-    """Every run of letters and digits, casefolded."""
-    odd = {char: char.casefold() for char in set(beyond_ascii(text))}
+def words_of(text: str, beyond: str | None = None) -> frozenset[str]:
+    """Every run of letters and digits, casefolded. `beyond`: what of the text is not ASCII, where that is known."""
+    odd = {char: char.casefold() for char in set(beyond_ascii(text) if beyond is None else beyond)}
     letters = {char: low for char, low in odd.items() if any(map(str.isalnum, low))}
     plain = len(letters) <= len(_STAND_INS) and all(map(str.isalnum, letters.values()))
     if not plain or any(map(text.__contains__, _STAND_INS)):
@@ -159,9 +159,9 @@ def words_of(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-def count_words(text: str) -> int:
+def count_words(text: str, beyond: str | None = None) -> int:
     """How many pieces `text.split()` has."""
-    if any(map(str.isspace, beyond_ascii(text))):
+    if any(map(str.isspace, beyond_ascii(text) if beyond is None else beyond)):
         return len(text.split())
     return (b" " + text.encode("utf-8", "surrogatepass").translate(_SPACED)).count(b" x")
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from millrace.text import facts, names, quantities, roles
 from millrace.text.faithfulness import KINDS, Violation, against, verify
-from millrace.text.words import WORD, word_list, words_of
+from millrace.text.words import WORD, beyond_ascii, word_list, words_of
 
 from tests.millrace.text.samples import AI_TEXTS, FAITHFUL_PAIRS, HUMAN_TEXTS, MACHINE_LIKE, PLANTED
 
@@ -112,7 +112,7 @@ def test_what_is_tried_only_where_it_can_begin_is_what_a_plain_search_finds(text
     capitals = [(match.start(), match.group()) for match in names._CAPITAL.finditer(text)]
     inside = {n for start, word in capitals for n in range(start + 1, start + len(word))}
     camels = [found for found in names._camels(text) if found[0] not in inside]
-    assert names._capitals(text) == sorted(capitals + camels)
+    assert names._capitals(text, beyond_ascii(text)) == sorted(capitals + camels)
     cited: Counter[str] = Counter()
     left = facts._take("citation", facts.CITATION, text, cited, [])
     assert cited == Counter(facts._canonical("citation", match.group()) for match in facts.CITATION.finditer(text))
