@@ -247,9 +247,15 @@ _PERFECT = re.compile(
 )
 
 
+_PERFECT_ENDS = tuple(
+    f"{word} " for word in "have has had having be is are was were been being 've 's 're get got not also ly".split()
+)
+"""What every match ends with."""
+
+
 def _perfect(low: str, start: int) -> bool:
     """A participle stands here: have or be comes before."""
-    return _PERFECT.search(low, max(0, start - 24), start) is not None
+    return low.endswith(_PERFECT_ENDS, 0, start) and _PERFECT.search(low, max(0, start - 24), start) is not None
 
 
 _LABEL = re.compile(r"(?::[*_]{0,3}|[*_]{2,3})\s$")

@@ -144,7 +144,7 @@ def read(text: str) -> Facts:
     exact["quote"] = Counter([_canonical("quote", quoted) for quoted in quotes])
     if structure[5][1] == "yes":
         exact["quote"].update(_blockquotes(rest))
-    numbers, days, negations, neutral, soft = _scan(rest, _lower(rest))
+    numbers, days, negations, neutral, soft = _scan(rest, _lower(rest, beyond))
     unlisted = _unlisted(rest) if structure[2][1] != "0" else rest
     found_dates, quantities, counted = q.read(unlisted, numbers, days, beyond)
     named, name_places = names.read(rest, beyond)
@@ -191,8 +191,10 @@ def _blockquotes(text: str) -> Iterator[str]:
             yield " ".join(" ".join(line.lstrip(" \t>") for line in lines).split())
 
 
-def _lower(text: str) -> str:
-    """Lower case of the same length, typewriter apostrophes, no surrogates."""
+def _lower(text: str, beyond: str) -> str:
+    """Lower case of the same length, no surrogates. `beyond`: what of the text is not ASCII, or more."""
+    if beyond and beyond == beyond.lower():  # marks as a rule: then only the ASCII letters change, which bytes do fast
+        return without_surrogates(text, "?").encode().lower().decode()
     low = text.lower()
     if len(low) != len(text):
         low = "".join(c.lower() if len(c.lower()) == 1 else c for c in text)

@@ -57,14 +57,15 @@ _FOREIGN = re.compile(
     "[\u0370-\u058f\u0590-\u06ff\u0750-\u077f\u0900-\u0dff\u0e00-\u0e7f\u10a0-\u11ff\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]"
 )
 _WORD = re.compile(r"[^\W\d_]+")
-_LETTERS = "".join(chr(n) if chr(n).isalpha() else " " for n in range(128))
+_LETTERS = bytes(n if chr(n).isascii() and chr(n).isalpha() else 32 for n in range(256)).lower()
+"""ASCII letters in lower case, a space for the rest."""
 
 
 def detect(text: str) -> str:
     """ISO 639-1 code; "en" when nothing speaks against it."""
     sample = unmarked(text[:SAMPLE])
     if sample.isascii():
-        words = sample.lower().translate(_LETTERS).split()
+        words = sample.encode().translate(_LETTERS).decode().split()
         return "en" if _plainly_english(words) else _by_function_words(Counter(words))
     found = _WORD.findall(sample.lower())
     other = _script(sample, sum(map(len, found))) if found else "en"

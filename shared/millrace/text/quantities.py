@@ -113,7 +113,8 @@ _UNIT = re.compile(rf"\)?[ -]?(?:or (?:more|less|fewer) )?(?P<unit>{_UNIT_ALT})(
 _UNIT_BEGINS = re.compile(r"\)?[ -]?([^\W\d_]+|\S)")
 _UNIT_BEGINNINGS = frozenset(match.group(1) for word in UNITS for match in [_UNIT_BEGINS.match(word)] if match) | {"or"}
 """The letters or the mark that a unit begins with, and what may lead to one."""
-_ASCII_DIGITS = re.compile(r"[0-9][0-9]*")
+_ASCII_DIGITS = bytes(48 if 48 <= n <= 57 else 32 for n in range(256))
+"""A nought for each ASCII digit, else a space."""
 _DIGITS = re.compile(r"[\d½¼¾⅓⅔](?:(?<![½¼¾⅓⅔])\d+)?")
 _PREFIX = re.compile(r"[-−]?(?:US\$|[$€£¥₹]|\b(?:USD|EUR|GBP|JPY|INR) ?)?\.?\Z")
 _BEFORE_PREFIX = frozenset("-−$€£¥₹.DRPY")
@@ -182,8 +183,7 @@ def read(
     places: list[Mark] = []
     found: list[Quantity] = []
     spans: list[tuple[int, int]] = []
-    pattern = _DIGITS if _DIGITS.search(beyond) else _ASCII_DIGITS
-    digits = [m.start() for m in pattern.finditer(text)]
+    digits = [m.start() for m in _DIGITS.finditer(text)] if _DIGITS.search(beyond) else _ascii_digits(text)
     dated = {**dict.fromkeys(digits, _DATE_IN_DIGITS), **dict.fromkeys(days, _DATE_IN_WORDS)}
     counted, named = {*digits, *numbers}, {*numbers}
     at = 0
@@ -206,6 +206,17 @@ def read(
     found = _spread_units(found, spans, text)
     places += [Mark(*span, "number", f"{x.value} {x.unit}") for x, span in zip(found, spans, strict=True) if not x.soft]
     return found_dates, found, places
+
+
+def _ascii_digits(text: str) -> list[int]:
+    """Where runs of digits begin; one character is found faster than one of ten."""
+    digits = text.encode("ascii", "replace").translate(_ASCII_DIGITS)
+    found: list[int] = []
+    end = 0
+    while end >= 0 and (at := digits.find(b"0", end)) >= 0:
+        found.append(at)
+        end = digits.find(b" ", at)
+    return found
 
 
 def _prefixed(text: str, at: int, start: int) -> int:

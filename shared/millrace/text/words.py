@@ -135,8 +135,10 @@ def unmarked(text: str) -> str:
 _PARTS = re.compile(r"[^\W_]+")
 _STAND_INS = "\x01\x02\x03\x04\x05\x06\x07\x08"
 """Stand for the letters beyond ASCII while a text is cut into words, which is fast in ASCII only."""
-_BETWEEN = "".join(chr(n) if chr(n).isalnum() or chr(n) in _STAND_INS else " " for n in range(128))
-"""ASCII with a space for whatever is in no word."""
+_BETWEEN = bytes(
+    n if chr(n).isascii() and (chr(n).isalnum() or chr(n) in _STAND_INS) else 32 for n in range(256)
+).lower()
+"""ASCII in lower case with a space for whatever is in no word; bytes are translated far faster than characters."""
 
 _SPACED = bytes(ord(" ") if n < 128 and chr(n).isspace() else ord("x") for n in range(256))
 """A space for ASCII white space, else a letter."""
@@ -151,9 +153,7 @@ def words_of(text: str, beyond: str | None = None) -> frozenset[str]:
         return _words_beyond_ascii(text)
     for char, stand_in in zip(letters, _STAND_INS, strict=False):
         text = text.replace(char, stand_in)
-    if odd:
-        text = text.encode("ascii", "replace").decode()  # a question mark for each of the others
-    text = text.lower().translate(_BETWEEN)
+    text = text.encode("ascii", "replace").translate(_BETWEEN).decode()  # no letter is left that is not ASCII
     for low, stand_in in zip(letters.values(), _STAND_INS, strict=False):
         text = text.replace(stand_in, low)
     return frozenset(text.split())
