@@ -148,7 +148,7 @@ def _protected(block: str) -> str:
     for needle, other, pattern in _GUARDS:
         if needle in block and other in block and pattern is not done:
             done = pattern
-            out = pattern.sub(_masked, out)
+            out = facts.sub_emails(_masked, out) if pattern is facts.EMAIL else pattern.sub(_masked, out)
     return out
 
 

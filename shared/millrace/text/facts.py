@@ -10,7 +10,7 @@ import functools
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ import ahocorasick_rs
 from millrace.text import bounds, names
 from millrace.text import quantities as q
 from millrace.text.places import Mark
-from millrace.text.words import STOP, WORD, beyond_ascii, holds, stem, without_surrogates, words_of
+from millrace.text.words import STOP, WORD, beyond_ascii, holds, places_of, stem, sub_at, without_surrogates, words_of
 
 MARKER = re.compile(r"\{\{RED:[^{}\n]{0,200}\}\}")
 FENCE = re.compile(r"([ \t]*(?:(?:[-*+•]|\d{1,3}[.)])[ \t]+)?)(```+|~~~+)[^`\n]*$", re.MULTILINE)
@@ -173,17 +173,6 @@ _TAKEN = (
 )
 
 
-def _places(marks: str, text: str) -> list[int]:
-    """Where any of the marks stands, ascending."""
-    found: list[int] = []
-    for mark in marks:
-        at = text.find(mark)
-        while at >= 0:
-            found.append(at)
-            at = text.find(mark, at + 1)
-    return sorted(found)
-
-
 def _blockquotes(text: str) -> Iterator[str]:
     """What is quoted line by line, each run of lines as one."""
     for quoting, lines in itertools.groupby(text.split("\n"), key=lambda line: line.lstrip(" \t").startswith(">")):
@@ -234,26 +223,36 @@ def _take(kind: str, pattern: re.Pattern[str], text: str, bag: Counter[str], pla
         places.append(Mark(base + match.start(), base + match.end(), kind, key))
         return "`" + " " * (len(match.group()) - 2) + "`" if len(match.group()) > 1 else "`"
 
+    if pattern is CITATION:
+        return sub_at(places_of(_CITES, text), pattern, note, text)
+    if pattern is EMAIL:
+        return sub_emails(note, text)
+    if pattern is not URL:
+        return pattern.sub(note, text)
     out: list[str] = []
     at = 0
-    if pattern is CITATION:
-        for start in _places(_CITES, text):
-            if start >= at and (match := pattern.match(text, start)):
-                out += [text[at:start], note(match)]
-                at = match.end()
-        return "".join(out) + text[at:] if out else text
-    if pattern not in _SIGNS:
-        return pattern.sub(note, text)
-    for base, end in _lines_with(_SIGNS[pattern], text):
+    for base, end in _lines_with(_SIGNS, text):
         out += [text[at:base], pattern.sub(note, text[base:end])]
         at = end
     return "".join(out) + text[at:]
 
 
+def sub_emails(make: Callable[[re.Match[str]], str], text: str) -> str:
+    """`EMAIL.sub(make, text)`, tried only at the word before an @."""
+    starts = places_of("@", text)
+    for n, start in enumerate(starts):
+        while start and starts[n] - start <= _LOCAL and (text[start - 1].isalnum() or text[start - 1] in "_.+-"):
+            start -= 1
+        starts[n] = start
+    return sub_at(starts, EMAIL, make, text)
+
+
+_LOCAL = 64
+"""Characters that an address has before its @, at most."""
 _CITES = "[(\\"
 """What a citation begins with."""
-_SIGNS = {URL: ("://", "](", "ww.", "WW.", "Ww.", "wW."), EMAIL: ("@",)}
-"""What a line with one holds; the patterns would try every word of the others."""
+_SIGNS = ("://", "](", "ww.", "WW.", "Ww.", "wW.")
+"""What a line with a link holds; the pattern would try every word of the others."""
 
 
 def _lines_with(signs: tuple[str, ...], text: str) -> list[tuple[int, int]]:

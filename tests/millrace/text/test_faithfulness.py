@@ -113,6 +113,7 @@ def test_what_is_tried_only_where_it_can_begin_is_what_a_plain_search_finds(text
     inside = {n for start, word in capitals for n in range(start + 1, start + len(word))}
     camels = [found for found in names._camels(text) if found[0] not in inside]
     assert names._capitals(text, beyond_ascii(text)) == sorted(capitals + camels)
+    assert facts.sub_emails(lambda match: f"<{match.group()}>", text) == facts.EMAIL.sub(r"<\g<0>>", text)
     cited: Counter[str] = Counter()
     left = facts._take("citation", facts.CITATION, text, cited, [])
     assert cited == Counter(facts._canonical("citation", match.group()) for match in facts.CITATION.finditer(text))
