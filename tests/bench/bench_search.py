@@ -11,7 +11,8 @@ other splits and other candidates) and sends each the whole way but where it fal
 core; those that fell behind it would take six at a time in rungs. It looks after every epoch too, near the target four
 times an epoch, at the mean of the last half epoch's weights, which is the network that it would keep. Included:
 everything from the first candidate to the stop, forks and sandboxes too. Not included: imports, decoding, drawing the
-candidates. The floor is a matrix product of 1,024 x 1,024; what it does a second is the peak that FLOPs are held
+candidates, and taking down those that the stop killed, which in a search goes on beside what follows (in the CPU
+seconds it is). The floor is a matrix product of 1,024 x 1,024; what it does a second is the peak that FLOPs are held
 against.
 """
 
@@ -87,6 +88,7 @@ def ours(loaded: data.Data, specs: list[Spec], seed: int) -> dict[str, Any]:
             reached = harness.halve(behind[at : at + POPULATION], settings.shares, settings.keep, TARGET)
             at += POPULATION
         seconds = time.perf_counter() - began
+        harness.pool.settle()  # the CPU seconds of who was killed count too
         flops = sum(
             3 * harness.cost(t.spec).flops * loaded.task.samples * t.curve[-1][0] for t in harness.history if t.accuracy
         )

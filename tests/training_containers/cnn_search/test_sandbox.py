@@ -180,11 +180,14 @@ def children() -> set[str]:
 
 
 def test_a_stop_kills_what_still_runs(secret: Path) -> None:
+    """Which would else wait for ever, and so would whoever waits for it."""
     torch.set_num_threads(1)
     before = children()
-    tasks = [Task(n, lambda say, n=n: threading.Event().wait(60 if n else 0.01), 60, 2 * GIB) for n in range(3)]
+    tasks = [Task(n, lambda say, n=n: threading.Event().wait(None if n else 0.01), 60, 2 * GIB) for n in range(3)]
+    pool = Pool(3, secret)
 
-    done = Pool(3, secret).run(tasks, enough=lambda done: True)
+    done = pool.run(tasks, enough=lambda done: True)
+    pool.settle()
 
     assert [one.key for one in done] == [0]
     assert children() <= before
