@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+import torch
 from millrace.architecture import Layer, Plan
 from torch import Tensor, nn
 
@@ -60,8 +61,17 @@ class Network(nn.Module):
         self.head = sequence(plan.head)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.head(self.features(x))
+        seen: Tensor = self.features(x)
+        if seen.requires_grad:
+            seen.register_hook(_channels_last)  # type: ignore[no-untyped-call]
+        out: Tensor = self.head(seen)
         return out
+
+
+def _channels_last(gradient: Tensor) -> Tensor:
+    """As the layers before it work. A mean's comes in the plain layout, which the backward pass of an activation or
+    norm is 9 to 15 times as slow with: a tenth of a small network's training."""
+    return gradient.contiguous(memory_format=torch.channels_last)
 
 
 def sequence(layers: Iterable[Layer]) -> nn.Sequential:

@@ -114,7 +114,7 @@ def fit(
 
     Diverged where the loss stops being a number.
     """
-    torch.manual_seed(seed)
+    seeded(seed, device)
     torch.set_flush_denormal(True)
     draw = torch.Generator(device="cpu").manual_seed(seed)
     model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -140,10 +140,9 @@ def fit(
             group["lr"] = peak * factor
         with torch.autocast(device, torch.bfloat16, enabled=quick):
             scores = model(x)
-        loss = F.cross_entropy(scores.float(), y, label_smoothing=recipe.label_smoothing)
+        loss = cross_entropy(scores, y, recipe.label_smoothing)
         if partner is not None:
-            other = F.cross_entropy(scores.float(), y[partner], label_smoothing=recipe.label_smoothing)
-            loss = share * loss + (1 - share) * other
+            loss = share * loss + (1 - share) * cross_entropy(scores, y[partner], recipe.label_smoothing)
         for gradient in gradients:
             gradient.zero_()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -173,6 +172,25 @@ def fit(
     assert told is not None  # noqa: S101 - a recipe has at least one epoch
     last.keep()
     return told
+
+
+def seeded(seed: int, device: str) -> None:
+    """torch.manual_seed, but for a processor without the round of all devices, which takes a new process 2.5 ms."""
+    if device == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
+
+
+def cross_entropy(scores: Tensor, y: Tensor, smoothing: float) -> Tensor:
+    """F.cross_entropy in float32, mean over the batch, in four operations where a smoothed one has a dozen.
+
+    scores: (N, classes). With its gradient 0.08 ms instead of 0.14, of a step that takes 2.6.
+    """
+    n, classes = scores.shape
+    wanted = torch.full((n, classes), -smoothing / classes / n, device=scores.device)
+    wanted.scatter_(1, y[:, None], -(1 - smoothing + smoothing / classes) / n)
+    return scores.log_softmax(1, dtype=torch.float32).flatten().dot(wanted.flatten())
 
 
 def _batches(

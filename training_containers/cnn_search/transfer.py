@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from millrace import architecture, contract
 from millrace.blocks import Augmentation, Recipe
 from millrace.errors import InvalidInput
@@ -27,6 +26,7 @@ from .network import Described
 from .pool import Say
 from .search import prepared
 from .settings import TransferSettings
+from .train import seeded
 from .trials import Candidate, Harness, Run
 
 RECIPE = Recipe(learning_rate=2e-3, epochs=10, augmentation=Augmentation(shift=0.1, rotate=8.0, scale=0.1))
@@ -101,7 +101,7 @@ def _learn(
     harness: Harness, described: Described, base: Base, settings: TransferSettings, run: Run, say: Say
 ) -> bytes | None:
     """In the child: the head alone, then everything."""
-    torch.manual_seed(run.seed)
+    seeded(run.seed, "cpu")
     model = described.build()
     wanted = {key for key in model.state_dict() if key.startswith("features.") and not key.endswith(_COUNTERS)}
     if missing := sorted(wanted ^ {key for key in base.tensors if not key.endswith(_COUNTERS)}):

@@ -32,7 +32,7 @@ from .build import Network
 from .data import Data
 from .pool import Done, Pool, Say, Task
 from .settings import Common
-from .train import Diverged, Prepared, fit
+from .train import Diverged, Prepared, fit, seeded
 
 WORTH_THREADS: Final = 4e9
 """FLOPs of a step from which a second thread helps; below it threads wait for each other, on busy cores for long."""
@@ -188,7 +188,7 @@ class Harness:
 
     def _work(self, run: Run, say: Say) -> bytes | None:
         """In the child: draw, train, look."""
-        torch.manual_seed(run.seed)
+        seeded(run.seed, "cpu")
         model = Network(architecture.plan(run.candidate.spec, self.data.task))
         recipe = run.candidate.spec.training.model_copy(update={"epochs": run.epochs})
         return self.fitted(model, recipe, run, say)

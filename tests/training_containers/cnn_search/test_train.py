@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from millrace.architecture import Spec, Task, plan
 from millrace.blocks import Recipe
 from millrace.errors import InvalidInput
@@ -17,7 +18,17 @@ from tests.training_containers.cnn_search import digits
 from tests.training_containers.cnn_search.conftest import ROOT
 from training_containers.cnn_search.build import Network
 from training_containers.cnn_search.data import Set
-from training_containers.cnn_search.train import Prepared, Told, _batches, behind, device_for, evaluate, fit
+from training_containers.cnn_search.train import (
+    Prepared,
+    Told,
+    _batches,
+    behind,
+    cross_entropy,
+    device_for,
+    evaluate,
+    fit,
+    seeded,
+)
 
 SMALL = {"blocks": [{"kind": "conv", "filters": 16}, {"kind": "pool"}, {"kind": "conv", "filters": 32}]}
 
@@ -107,3 +118,51 @@ def test_each_image_is_in_every_epoch_and_all_batches_have_one_size(images: int,
     for epoch in (made[: len(made) // 2], made[len(made) // 2 :]):
         assert {int(label) for _, y in epoch for label in y} == set(range(images))
     assert all(torch.equal((x[:, 0, 0, 0] * 255).round().long(), y) for x, y in made)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_loss_and_its_gradient_are_those_of_torch(smoothing: float) -> None:
+    torch.manual_seed(0)
+    y = torch.randint(0, 7, (33,))
+    ours = (4 * torch.randn(33, 7)).bfloat16().requires_grad_()
+    theirs = ours.detach().clone().requires_grad_()
+
+    one, other = cross_entropy(ours, y, smoothing), F.cross_entropy(theirs.float(), y, label_smoothing=smoothing)
+    one.backward()  # type: ignore[no-untyped-call]
+    other.backward()  # type: ignore[no-untyped-call]
+
+    torch.testing.assert_close(one, other)
+    assert ours.grad is not None and theirs.grad is not None
+    torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+def test_a_seed_draws_what_it_draws_everywhere() -> None:
+    torch.manual_seed(5)
+    before = torch.rand(3)
+
+    seeded(5, "cpu")
+
+    assert torch.equal(torch.rand(3), before)
+
+
+@pytest.mark.parametrize("pool", ["avg", "max"])
+def test_gradients_come_in_the_layout_that_layers_work_in(pool: str) -> None:
+    """Else activations and norms go backward many times as slowly, element by element."""
+    spec = Spec.model_validate(SMALL | {"head": {"pool": pool}})
+    model = Network(plan(spec, Task(height=8, width=8, channels=1, classes=10, samples=64)))
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    seen: list[bool] = []
+    norms = [module for module in model.features if isinstance(module, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.register_forward_hook(
+            lambda module, given, out: (
+                out.register_hook(
+                    lambda gradient: seen.append(gradient.is_contiguous(memory_format=torch.channels_last))
+                )
+                and None
+            )
+        )
+
+    model(torch.rand(4, 1, 8, 8).to(memory_format=torch.channels_last)).sum().backward()
+
+    assert seen == [True] * len(norms) and norms
