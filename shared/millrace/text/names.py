@@ -99,14 +99,16 @@ def _camels(text: str) -> list[tuple[int, str]]:
 
 def _opens(text: str, start: int) -> bool:
     """A sentence, a quotation, a list item or a line after a blank one begins here: a capital is ordinary."""
-    before = text[max(0, start - 2) : start]
+    before = text[start - 2 : start] if start > 1 else text[:start]
+    if before[1:] == " " and before[0].isalnum():
+        return False  # as most within a sentence
     if before == ". ":
         word = text[max(0, start - 12) : start - 2].rpartition(" ")[2]
         if word.isalpha() and len(word) > 1:
             return word not in _SHORTENED
     if before in (". ", "\n\n"):
         return not _ABBREVIATED.search(text, max(0, start - 12), start)
-    if start and (before[-1].isalnum() or (before[-1] == " " and (before[0] == "," or before[0].isalnum()))):
+    if start and (before[-1].isalnum() or before == ", "):
         return False
     window = text[max(0, start - 12) : start]
     if not _OPENING.search(window):
