@@ -84,6 +84,6 @@ def _collect(tenant: Tenant, dropped: Dropped, record: Record, event: dict[str, 
 def _hide(record: Record, for_s: int) -> None:
     """A better moment to come again; where the queue does not take it, the message comes at its own."""
     try:
-        parts.ingest_queue(settings).hide(record.get("receiptHandle", ""), for_s)
+        parts.ingest_queue(settings).hide(record.get("receiptHandle") or "", for_s)
     except MillraceError as error:
         logger.debug("message not hidden", reason=str(error))

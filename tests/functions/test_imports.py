@@ -17,8 +17,8 @@ HEAVY = {"openai", "anthropic", "google.genai", "genai_prices", "httpx", "httpx2
 CEILINGS = {
     "functions.gateway.handler": 490,
     "functions.authorize.handler": 210,
-    "functions.rewrite.handler": 490,
-    "functions.ingest.handler": 440,
+    "functions.rewrite.handler": 560,
+    "functions.ingest.handler": 505,
     "functions.index.handler": 270,
     "functions.export.handler": 460,
     "functions.monitor.handler": 370,
