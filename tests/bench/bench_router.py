@@ -7,13 +7,12 @@ nothing streams (`millrace/wire.py`), so that its whole request is held against 
 is a mock on loopback in a process of its own that answers at once, in OpenAI's format, one faithful rewrite of a text
 of about 75 words; the store is in memory and counts.
 Not included: API Gateway, the authorizer, DynamoDB's and Secrets Manager's own time and botocore's, TLS, imports.
-Every arm is a process of its own and makes the same request; the provider has one core and the arms have the others, or
-now and then the scheduler would put both on one (portkey's server may be on any). Before an arm is timed it must answer
-the same rewrite, and the mock refuses a request without the text. Each round runs every arm in a new order for a block
-of calls. CPU is the arm's own process, threads among them; portkey's server is another process, whose CPU is not
-counted. A run whose floor moved by more than 20 % between rounds (medians) is void. On a machine with more work than
-cores a call that takes longer than the scheduler's slice waits for its turn, the floor's short ones do not: there p50
-says as much about the neighbours as about the arm, and only CPU compares.
+Every arm is a process of its own and makes the same request; before any is timed it must answer the same rewrite, and
+the mock refuses a request without the text. Each round runs every arm in a new order for a block of calls. CPU is the
+arm's own process, threads among them; portkey's server is another process, whose CPU is not counted. A run whose floor
+moved by more than 20 % between rounds (medians) is void. On a machine with more work than cores a call that takes
+longer than the scheduler's slice waits for its turn, the floor's short ones do not: there p50 says as much about the
+neighbours as about the arm, and only CPU compares.
 """
 
 from __future__ import annotations
@@ -198,8 +197,6 @@ class Arm:
             cwd=ROOT,
             env=_environment(),
         )
-        if len(cores := sorted(os.sched_getaffinity(0))) > 1:
-            os.sched_setaffinity(self.process.pid, cores[-1:] if name == "mock" else cores[:-1])
         self.tell(json.dumps(job))
 
     def tell(self, line: str) -> None:
