@@ -71,9 +71,9 @@ def choose(
             continue
         if (told := _obstacle(entry, tier, text, obstacle)) is None:
             open_to.append(entry)
-        elif told[1] not in closed and not (
-            entry.shutdown and told[0] == "unavailable"
-        ):  # that a model is gone is no news
+            continue
+        no_news = entry.shutdown and told[0] == "unavailable"  # that a model is gone is none
+        if told[1] not in closed and not no_news:
             closed[told[1]] = entry.provider, Reason(*told)
     ranked = order(open_to) if order and open_to else _by_difficulty(open_to, tier, difficulty)
     routes = [entry for entry, _ in ranked]

@@ -87,8 +87,8 @@ def unpacked(folder: Path) -> dict[str, Path]:
 
 def run(rounds: int = ROUNDS) -> dict[str, Any]:
     """Raw [CPU seconds, peak RSS in KiB, modules] by arm, without and with bytecode; bytes of the assets."""
-    todo = arms()
-    samples: dict[str, dict[str, list[Any]]] = {kind: {name: [] for name in todo} for kind in ("shipped", "plain")}
+    chosen = arms()
+    samples: dict[str, dict[str, list[Any]]] = {kind: {name: [] for name in chosen} for kind in ("shipped", "plain")}
     draw = random.Random(0)
     with tempfile.TemporaryDirectory() as place:
         _compile_runtime()
@@ -100,8 +100,8 @@ def run(rounds: int = ROUNDS) -> dict[str, Any]:
                 for folder in assets.values():
                     _strip(folder)
             for _ in range(rounds):
-                for name in draw.sample(sorted(todo), len(todo)):
-                    asset, code = todo[name]
+                for name in draw.sample(sorted(chosen), len(chosen)):
+                    asset, code = chosen[name]
                     for _ in range(STARTS if name == FLOOR else 1):
                         told[name].append(_started(assets[asset], code))
     floor = [sample[0] for told in samples.values() for sample in told[FLOOR]]

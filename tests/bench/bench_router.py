@@ -235,20 +235,20 @@ def job() -> dict[str, Any]:
 @contextmanager
 def standing() -> Iterator[tuple[dict[str, Arm], dict[str, str]]]:
     """Every arm that can be had, warm and checked, and why the others are absent."""
-    todo, absent = job(), {}
+    asked, absent = job(), {}
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        provider = Arm("mock", sys.executable, todo)
+        provider = Arm("mock", sys.executable, asked)
         stack.callback(provider.close)
-        todo["port"] = provider.hear()
-        todo["tensorzero"] = str(_tensorzero(Path(folder), todo))
+        asked["port"] = provider.hear()
+        asked["tensorzero"] = str(_tensorzero(Path(folder), asked))
         arms: dict[str, Arm] = {}
         for name in TITLES:
             python = str(BENCH_ENV / "bin" / "python") if name in PEERS else sys.executable
             try:
                 if name == "portkey":
-                    todo["portkey"] = _portkey(stack)
-                arms[name] = Arm(name, python, todo)
+                    asked["portkey"] = _portkey(stack)
+                arms[name] = Arm(name, python, asked)
                 stack.callback(arms[name].close)
                 said = arms[name].hear()["said"]
             except (OSError, RuntimeError) as error:
@@ -257,16 +257,16 @@ def standing() -> Iterator[tuple[dict[str, Arm], dict[str, str]]]:
                 arms.pop(name, None)
                 absent[name] = str(error).strip().splitlines()[-1][:200]
                 continue
-            if said != todo["rewrite"]:
+            if said != asked["rewrite"]:
                 raise SystemExit(f"{name} answered something else: {said!r}")
         yield arms, absent
 
 
-def _tensorzero(folder: Path, todo: dict[str, Any]) -> Path:
+def _tensorzero(folder: Path, asked: dict[str, Any]) -> Path:
     target = folder / "tensorzero.toml"
     target.write_text(
         '[gateway]\nobservability.enabled = false\n[models.bench]\nrouting = ["mock"]\n[models.bench.providers.mock]\n'
-        f'type = "openai"\nmodel_name = "{MODEL}"\napi_base = "http://{todo["host"]}:{todo["port"]}/v1/"\n',
+        f'type = "openai"\nmodel_name = "{MODEL}"\napi_base = "http://{asked["host"]}:{asked["port"]}/v1/"\n',
         encoding="utf-8",
     )
     return target

@@ -71,17 +71,19 @@ def test_a_connection_is_kept_and_a_request_is_one_write() -> None:
 
 
 def test_what_can_be_done_meanwhile_is_done_once_the_request_has_left_and_before_the_reply() -> None:
-    done = threading.Event()
+    arrived, done = threading.Event(), threading.Event()
     seen: list[int] = []
 
     def work() -> None:
-        deadline = time.monotonic() + 5
-        while not requests and time.monotonic() < deadline:
-            time.sleep(0.001)
+        assert arrived.wait(5)
         seen.append(len(requests))
         done.set()
 
-    with serving(lambda: OK if done.wait(5) else b"", OK) as (url, requests, _), meanwhile(work):
+    def reply() -> bytes:
+        arrived.set()
+        return OK if done.wait(5) else b""
+
+    with serving(reply, OK) as (url, requests, _), meanwhile(work):
         wire = Wire()
         assert [_post(wire, url), _post(wire, url)] == [b"{}", b"{}"]
 

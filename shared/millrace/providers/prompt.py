@@ -57,26 +57,25 @@ _PREAMBLE = re.compile(
 
 
 _last: list[tuple[Entry, Ask, Talk]] = []
+"""Who reckons what a call may cost makes its conversation, and who sends it asks for the same right after."""
 
 
 def ask_for(entry: Entry, ask: Ask, id: str | None = None) -> Talk:
-    """The conversation that asks for a rewrite. A model that was trained on an instruction gets that one alone.
-
-    The same for who reckons what it may cost and for who then sends it.
-    """
+    """The conversation that asks for a rewrite. A model that was trained on an instruction gets that one alone."""
+    if id is not None:
+        return _ask_for(entry, ask, id)
     for known, asked, made in _last:
-        if known is entry and asked is ask and id is None:
+        if known is entry and asked is ask:
             return made
-    talk = _ask_for(entry, ask, id)
+    talk = _ask_for(entry, ask, secrets.token_hex(8))
     _last[:] = [(entry, ask, talk)]
     return talk
 
 
-def _ask_for(entry: Entry, ask: Ask, id: str | None) -> Talk:
+def _ask_for(entry: Entry, ask: Ask, fence: str) -> Talk:
     limit = _limit(entry, ask.text)
     if entry.instruction:
         return Talk((Message("user", user_message(ask.text, entry.instruction)),), limit, 0.0, seed=ask.seed)
-    fence = id or secrets.token_hex(8)
     user = f"{_manner(ask)}\n\n<<<{fence}\n{ask.text}\n{fence}>>>"
     return Talk((Message("system", SYSTEM), Message("user", user)), limit, 0.4, seed=ask.seed)
 
