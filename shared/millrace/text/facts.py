@@ -18,6 +18,7 @@ import ahocorasick_rs
 
 from millrace.text import bounds, names
 from millrace.text import quantities as q
+from millrace.text.dates import DAY_WORDS
 from millrace.text.places import Mark
 from millrace.text.words import STOP, WORD, beyond_ascii, holds, places_of, stem, sub_at, without_surrogates, words_of
 
@@ -77,7 +78,7 @@ _SOFT_NEGATIONS = frozenset(
     undecided unpaid unused unless decline declines declined deny denies denied reject rejects rejected forbid
     forbids forbidden prohibit prohibits prohibited""".split()
 )
-_SIGNALS = sorted(_HARD_NEGATIONS | _SOFT_NEGATIONS | q.NUMBER_WORDS | q.DAY_WORDS)
+_SIGNALS = sorted(_HARD_NEGATIONS | _SOFT_NEGATIONS | q.NUMBER_WORDS | DAY_WORDS)
 _DIGITS = re.compile(r" [$€£¥₹]?(\d+(?:[.,]\d+)*)")
 _WITH_NEITHER = 60
 _CLAUSE_END = re.compile(r"[.!?;:](?!\w)|\n")
@@ -338,7 +339,7 @@ def _scan(text: str, low: str) -> tuple[list[int], list[int], list[Negation], li
             continue
         if word in q.NUMBER_WORDS:
             numbers.append(start)
-        elif word in q.DAY_WORDS:
+        elif word in DAY_WORDS:
             days.append(start)
         elif word in _SOFT_NEGATIONS or (word == "nor" and "neither" in low[max(0, start - _WITH_NEITHER) : start]):
             soft += 1

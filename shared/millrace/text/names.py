@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 
-from millrace.text import quantities as q
+from millrace.text.dates import MONTHS, WEEKDAYS
 from millrace.text.places import Mark
 from millrace.text.units import UNITS
 from millrace.text.words import GIVEN_NAMES, STOP
@@ -141,4 +141,4 @@ def _is_name(bare: str, titled: bool) -> bool | None:
     return True if any(map(str.isdigit, bare)) or lower in GIVEN_NAMES else None
 
 
-_NO_NAMES = _TITLES | {"am", "pm"} | frozenset(q.MONTHS) | q.WEEKDAYS | {day + "s" for day in q.WEEKDAYS}
+_NO_NAMES = _TITLES | {"am", "pm"} | frozenset(MONTHS) | WEEKDAYS | {day + "s" for day in WEEKDAYS}

@@ -1,8 +1,7 @@
-"""Numbers, dates and times of a text in one canonical form. Pure, linear.
+"""Numbers of a text in one canonical form, told apart from its dates. Pure, linear.
 
-`1,000`, `1000`, `1 thousand` and `one thousand` are one quantity; `$5`, `5 dollars` and `USD 5` are one; `5 March
-2024`, `March 5th, 2024` and `2024-03-05` are one date. What may be a number and may be a phrase ("one of", "first",
-"once you go") is soft: it satisfies a demand and makes none.
+`1,000`, `1000`, `1 thousand` and `one thousand` are one quantity; `$5`, `5 dollars` and `USD 5` are one. What may be a
+number and may be a phrase ("one of", "first", "once you go") is soft: it satisfies a demand and makes none.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import NamedTuple
 
-from millrace.text import bounds
+from millrace.text import bounds, dates
 from millrace.text.places import Mark
 from millrace.text.units import SPEEDS, UNITS, per
 from millrace.text.words import STOP
@@ -50,22 +49,6 @@ TIMES = {
 SOFT |= {word: Decimal(value) for word, value in TIMES.items()}
 ORDINAL = {"first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"}
 
-MONTHS = {
-    name: number
-    for number, names in enumerate(
-        "january jan|february feb|march mar|april apr|may|june jun|july jul|august aug|september sep sept|october oct|"
-        "november nov|december dec".split("|"),
-        1,
-    )
-    for name in names.split()
-}
-WEEKDAYS = frozenset("monday tuesday wednesday thursday friday saturday sunday".split())
-
-_MONTH = (
-    r"(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|"
-    r"Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)\.?"
-)
-
 
 def _any_of(words: Iterable[str]) -> str:
     """A pattern for the longest of these: by first letters, since without regard to case each branch is tried."""
@@ -81,21 +64,6 @@ A_NUMBER = rf"[-−]?[$€£¥₹]?(?:\d|(?:{_WORD_NUMBER}|half|twice)\b)"
 _SOFT_WORD = _any_of(SOFT)
 _UNIT_ALT = _any_of(set(UNITS) - set("$€£¥₹"))
 
-_DATE_IN_DIGITS = re.compile(
-    rf"\b(?P<iso>\d{{4}}-\d\d-\d\d)\b"
-    rf"|\b(?P<d1>\d{{1,2}})(?:st|nd|rd|th)?(?: of)? (?P<m1>{_MONTH})(?:,? (?P<y1>\d{{4}})\b)?"
-    rf"|\b(?P<num>\d{{1,4}}[/.]\d{{1,2}}[/.]\d{{2,4}})\b"
-    rf"|\b(?P<clock>\d{{1,2}}:\d\d(?::\d\d)?)(?: ?(?P<ap>[ap]\.?m\b\.?))?"
-    rf"|\b(?P<hour>\d{{1,2}}) ?(?P<ap2>[ap]\.?m\b\.?)",
-    re.IGNORECASE,
-)
-_DATE_IN_WORDS = re.compile(
-    rf"\b(?P<m2>{_MONTH}) (?:the )?(?P<d2>\d{{1,2}})(?:st|nd|rd|th)?\b(?!:)(?:,? (?P<y2>\d{{4}})\b)?"
-    rf"|\b(?P<m3>{_MONTH}),? (?P<y3>\d{{4}})\b"
-    rf"|\b(?P<day>(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day)s?\b"
-    rf"|\b(?P<alone>January|February|April|June|July|August|September|October|November|December)\b",
-    re.IGNORECASE,
-)
 _NUMBER = re.compile(
     rf"(?P<sign>(?<![\w)\]-])[-−](?=[$€£¥₹]?\.?\d))?"
     rf"(?P<cur>US\$|[$€£¥₹]|\b(?:USD|EUR|GBP|JPY|INR) ?)?"
@@ -121,8 +89,6 @@ _BEFORE_PREFIX = frozenset("-−$€£¥₹.DRPY")
 """What a prefix ends with, but for the space after a currency's name."""
 NUMBER_WORDS = frozenset([*ONES, *TENS, *SCALES, *SOFT])
 """Words at which a number may begin."""
-DAY_WORDS = frozenset([*MONTHS, *WEEKDAYS])
-"""Words at which a date may begin; none of them is a number."""
 _RANGE = re.compile(r"\s?(?:-|–|—|to|and|or|through)\s?")
 _FRACTIONS = {"½": "0.5", "¼": "0.25", "¾": "0.75", "⅓": "1/3", "⅔": "2/3"}
 _RATIOS = {"1/2": "0.5", "1/4": "0.25", "3/4": "0.75"}
@@ -177,21 +143,21 @@ def read(
 ) -> tuple[dict[str, str], list[Quantity], list[Mark]]:
     """Dates by canonical form, numbers in order, the places of both.
 
-    `numbers`, `days`: where NUMBER_WORDS and DAY_WORDS begin; `beyond`: what of the text is not ASCII, or more.
+    `numbers`, `days`: where NUMBER_WORDS and dates.DAY_WORDS begin; `beyond`: what of the text is not ASCII, or more.
     """
     found_dates: dict[str, str] = {}
     places: list[Mark] = []
     found: list[Quantity] = []
     spans: list[tuple[int, int]] = []
     digits = [m.start() for m in _DIGITS.finditer(text)] if _DIGITS.search(beyond) else _ascii_digits(text)
-    dated = {**dict.fromkeys(digits, _DATE_IN_DIGITS), **dict.fromkeys(days, _DATE_IN_WORDS)}
+    dated = {**dict.fromkeys(digits, dates.IN_DIGITS), **dict.fromkeys(days, dates.IN_WORDS)}
     counted, named = {*digits, *numbers}, {*numbers}
     at = 0
     for start in sorted(counted.union(days)):
         if start < at:
             continue
         date = dated[start].match(text, start) if start in dated else None
-        key = _date_key(date) if date else None
+        key = dates.canonical(date) if date else None
         if date and key is not None:
             found_dates.setdefault(key, date.group())
             places.append(Mark(start, date.end(), "date", key))
@@ -226,32 +192,6 @@ def _prefixed(text: str, at: int, start: int) -> int:
         return start
     before = _PREFIX.search(text, max(at, start - 6), start)
     return before.start() if before else start
-
-
-def _date_key(match: re.Match[str]) -> str | None:
-    part = match.groupdict().get
-    if part("iso"):
-        return str(part("iso"))
-    if part("num"):
-        return str(part("num")).replace(".", "/")
-    if part("day") or part("alone"):
-        return match.group(match.lastgroup or 0).lower() if match.group()[0].isupper() else None
-    if part("clock") or part("hour"):
-        return _clock(part("clock") or part("hour", "") + ":00", part("ap") or part("ap2") or "")
-    for month, day, year in (("m1", "d1", "y1"), ("m2", "d2", "y2"), ("m3", "", "y3")):
-        name = part(month)
-        if name:
-            number = MONTHS[name.lower().rstrip(".")]
-            d, y = int(part(day, "0")), part(year) or ""
-            return f"{y or '----'}-{number:02}" + (f"-{d:02}" if d else "") if name[0].isupper() else None
-    return None
-
-
-def _clock(digits: str, half: str) -> str:
-    hour, *rest = digits.split(":")
-    half = half.lower().replace(".", "")
-    shift = 12 if half == "pm" and int(hour) < 12 else -12 if half == "am" and int(hour) == 12 else 0
-    return f"{int(hour) + shift:02}:" + ":".join(rest)
 
 
 def _number(text: str, start: int) -> tuple[Quantity, tuple[int, int]] | None:

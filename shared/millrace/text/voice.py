@@ -6,8 +6,8 @@ import functools
 import re
 
 from millrace.text import inflect
+from millrace.text.dates import MONTHS, WEEKDAYS
 from millrace.text.edits import Edit
-from millrace.text.quantities import MONTHS, WEEKDAYS
 from millrace.text.ruledata import Rule, lexicon
 from millrace.text.scene import Scene
 

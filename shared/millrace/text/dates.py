@@ -1,0 +1,67 @@
+"""Dates and times in one canonical form: `5 March 2024`, `March 5th, 2024` and `2024-03-05` are one. Pure."""
+
+from __future__ import annotations
+
+import re
+
+MONTHS = {
+    name: number
+    for number, names in enumerate(
+        "january jan|february feb|march mar|april apr|may|june jun|july jul|august aug|september sep sept|october oct|"
+        "november nov|december dec".split("|"),
+        1,
+    )
+    for name in names.split()
+}
+WEEKDAYS = frozenset("monday tuesday wednesday thursday friday saturday sunday".split())
+
+_MONTH = (
+    r"(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|"
+    r"Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)\.?"
+)
+
+DAY_WORDS = frozenset([*MONTHS, *WEEKDAYS])
+"""Words at which a date may begin; none of them is a number."""
+
+IN_DIGITS = re.compile(
+    rf"\b(?P<iso>\d{{4}}-\d\d-\d\d)\b"
+    rf"|\b(?P<d1>\d{{1,2}})(?:st|nd|rd|th)?(?: of)? (?P<m1>{_MONTH})(?:,? (?P<y1>\d{{4}})\b)?"
+    rf"|\b(?P<num>\d{{1,4}}[/.]\d{{1,2}}[/.]\d{{2,4}})\b"
+    rf"|\b(?P<clock>\d{{1,2}}:\d\d(?::\d\d)?)(?: ?(?P<ap>[ap]\.?m\b\.?))?"
+    rf"|\b(?P<hour>\d{{1,2}}) ?(?P<ap2>[ap]\.?m\b\.?)",
+    re.IGNORECASE,
+)
+IN_WORDS = re.compile(
+    rf"\b(?P<m2>{_MONTH}) (?:the )?(?P<d2>\d{{1,2}})(?:st|nd|rd|th)?\b(?!:)(?:,? (?P<y2>\d{{4}})\b)?"
+    rf"|\b(?P<m3>{_MONTH}),? (?P<y3>\d{{4}})\b"
+    rf"|\b(?P<day>(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day)s?\b"
+    rf"|\b(?P<alone>January|February|April|June|July|August|September|October|November|December)\b",
+    re.IGNORECASE,
+)
+
+
+def canonical(match: re.Match[str]) -> str | None:
+    """One form for every way to write a date or a time; None for what only looks like one."""
+    part = match.groupdict().get
+    if part("iso"):
+        return str(part("iso"))
+    if part("num"):
+        return str(part("num")).replace(".", "/")
+    if part("day") or part("alone"):
+        return match.group(match.lastgroup or 0).lower() if match.group()[0].isupper() else None
+    if part("clock") or part("hour"):
+        return _clock(part("clock") or part("hour", "") + ":00", part("ap") or part("ap2") or "")
+    for month, day, year in (("m1", "d1", "y1"), ("m2", "d2", "y2"), ("m3", "", "y3")):
+        name = part(month)
+        if name:
+            number = MONTHS[name.lower().rstrip(".")]
+            d, y = int(part(day, "0")), part(year) or ""
+            return f"{y or '----'}-{number:02}" + (f"-{d:02}" if d else "") if name[0].isupper() else None
+    return None
+
+
+def _clock(digits: str, half: str) -> str:
+    hour, *rest = digits.split(":")
+    half = half.lower().replace(".", "")
+    shift = 12 if half == "pm" and int(hour) < 12 else -12 if half == "am" and int(hour) == 12 else 0
+    return f"{int(hour) + shift:02}:" + ":".join(rest)
