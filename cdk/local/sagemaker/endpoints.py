@@ -1,7 +1,8 @@
 """Models, endpoint configurations and endpoints: an endpoint is a serving container that answers /ping.
 
 An update starts the new container first and swaps when it answers (blue/green); when it does not, the old one stays
-and the endpoint says why. What was InService before a restart is started again.
+and the endpoint says why. A container that goes first gives the answers it was asked for. What was InService before a
+restart is started again.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,20 +50,46 @@ class Server:
     port: int
     isolated: bool
     last_lines: deque[str] = field(default_factory=lambda: deque(maxlen=5))
+    _asked: int = 0
+    _answered: threading.Condition = field(default_factory=threading.Condition)
+
+    @contextmanager
+    def call(self) -> Iterator[namespace.Connection]:
+        """A connection for one request; until it is given back, `drain` waits. `enter` first."""
+        try:
+            with closing(self.connection(INVOKE_S)) as connection:
+                yield connection
+        finally:
+            with self._answered:
+                self._asked -= 1
+                self._answered.notify_all()
+
+    def enter(self) -> None:
+        """One more request; under the lock that this server was found with, so that none comes after a swap."""
+        with self._answered:
+            self._asked += 1
+
+    def drain(self, limit_s: float) -> None:
+        """Wait until every request has its answer."""
+        with self._answered:
+            self._answered.wait_for(lambda: self._asked == 0, limit_s)
 
     def connection(self, timeout_s: float) -> namespace.Connection:
         pid = self.container.process.pid if self.isolated else None
         return namespace.Connection(self.port, pid, timeout_s)
 
     def answers(self) -> bool:
-        connection = self.connection(PING_S)
         try:
-            connection.request("GET", "/ping")
-            return connection.getresponse().status == 200
+            with closing(self.connection(PING_S)) as connection:
+                connection.request("GET", "/ping")
+                return connection.getresponse().status == 200
         except (OSError, http.client.HTTPException):
             return False
-        finally:
-            connection.close()
+
+    def retire(self, grace_s: float) -> None:
+        """Stop once what was asked is answered, at most as long as an answer may take."""
+        self.drain(INVOKE_S)
+        self.stop(grace_s)
 
     def stop(self, grace_s: float) -> None:
         self.container.stop(grace_s)
@@ -191,7 +219,7 @@ class Endpoints:
 
         def finish() -> None:
             if server is not None:
-                server.stop(self.twin.stop_grace_s)
+                server.retire(self.twin.stop_grace_s)
             self.store.remove(name)
 
         threading.Thread(target=finish, daemon=True).start()
@@ -246,7 +274,7 @@ class Endpoints:
             LastModifiedTime=time.time(),
         )
         if old is not None:
-            old.stop(self.twin.stop_grace_s)
+            threading.Thread(target=old.retire, args=(self.twin.stop_grace_s,), daemon=True).start()
         server.container.wait()
         with self._lock:
             mine = self._servers.get(name) is server and not self._closed.is_set()
@@ -303,37 +331,29 @@ class Endpoints:
         raise invalid(f"The primary container {why}. {said}".strip())
 
     # --- the runtime ------------------------------------------------------------------------------------------------
-    def invoke(self, name: str, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str], Iterator[bytes]]:
-        """(status, headers, body as it comes). Raises ModelError when the container fails or takes over 60 s."""
+    @contextmanager
+    def invoke(self, name: str, headers: dict[str, str], body: bytes) -> Iterator[tuple[str, Iterator[bytes]]]:
+        """(content type, the answer as it comes). Raises ModelError when the container fails or takes over 60 s."""
+        if len(body) > MAX_BODY_BYTES:
+            raise invalid(f"Request body of {len(body)} bytes is over {MAX_BODY_BYTES}.")
         with self._lock:
-            server = self._servers.get(name)
+            if server := self._servers.get(name):
+                server.enter()
         if server is None:
             record = self.store.get(name)
             if record is None:
                 raise invalid(f"Endpoint {name} of account {ACCOUNT} not found.")
             raise invalid(f"Endpoint {name} is {record['EndpointStatus']}; it serves when it is InService.")
-        if len(body) > MAX_BODY_BYTES:
-            raise invalid(f"Request body of {len(body)} bytes is over {MAX_BODY_BYTES}.")
-        connection = server.connection(INVOKE_S)
-        try:
-            connection.request("POST", "/invocations", body, headers)
-            answer = connection.getresponse()
-        except (OSError, http.client.HTTPException) as error:
-            connection.close()
-            raise _model_error(500, f"{type(error).__name__}: {error}", name) from error
-        if answer.status >= 400:
-            text = answer.read().decode(errors="replace")
-            connection.close()
-            raise _model_error(answer.status, text, name)
-        return answer.status, dict(answer.getheaders()), _chunks(connection, answer)
-
-
-def _chunks(connection: http.client.HTTPConnection, answer: http.client.HTTPResponse) -> Iterator[bytes]:
-    try:
-        while chunk := answer.read1(65536):
-            yield chunk
-    finally:
-        connection.close()
+        with server.call() as connection:
+            try:
+                connection.request("POST", "/invocations", body, headers)
+                answer = connection.getresponse()
+                refused = answer.read().decode(errors="replace") if answer.status >= 400 else ""
+            except (OSError, http.client.HTTPException) as error:
+                raise _model_error(500, f"{type(error).__name__}: {error}", name) from error
+            if answer.status >= 400:
+                raise _model_error(answer.status, refused, name)
+            yield answer.headers.get("Content-Type", "application/octet-stream"), iter(lambda: answer.read1(65536), b"")
 
 
 def _model_error(status: int, text: str, name: str) -> AwsError:

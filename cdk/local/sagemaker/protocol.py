@@ -102,12 +102,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _invoke(self, name: str, kind: str, body: bytes) -> None:
         headers = {field: self.headers[field] for field in PASSED_ON if field in self.headers}
-        _, answered, chunks = self.server.service.endpoints.invoke(name, headers, body)
-        shown = {"x-Amzn-Invoked-Production-Variant": "AllTraffic"}
-        content_type = answered.get("Content-Type", "application/octet-stream")
-        if kind == "invocations":
-            self._send(200, b"".join(chunks), content_type, shown)
-            return
+        with self.server.service.endpoints.invoke(name, headers, body) as (content_type, chunks):
+            if kind == "invocations":
+                shown = {"x-Amzn-Invoked-Production-Variant": "AllTraffic"}
+                self._send(200, b"".join(chunks), content_type, shown)
+            else:
+                self._stream(chunks, content_type)
+
+    def _stream(self, chunks: Iterator[bytes], content_type: str) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "application/vnd.amazon.eventstream")
         self.send_header("X-Amzn-SageMaker-Content-Type", content_type)

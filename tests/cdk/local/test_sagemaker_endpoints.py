@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -58,6 +60,24 @@ def test_an_endpoint_serves_its_model_then_another_then_goes(aws: Aws, bucket: s
     until(lambda: name not in [e["EndpointName"] for e in aws.sagemaker.list_endpoints()["Endpoints"]], "its end")
     with pytest.raises(ClientError, match="not found"):
         ask(aws, name)
+
+
+@pytest.mark.parametrize("goes", ["updated", "deleted"])
+def test_a_container_that_goes_first_gives_the_answers_it_was_asked_for(aws: Aws, bucket: str, goes: str) -> None:
+    prepare(aws, bucket, goes)
+    prepare(aws, bucket, f"{goes}-next")
+    aws.sagemaker.create_endpoint(EndpointName=goes, EndpointConfigName=goes)
+    settled(aws, goes)
+
+    with ThreadPoolExecutor() as pool:
+        slow = pool.submit(ask, aws, goes, b"slowly")
+        time.sleep(0.5)
+        if goes == "updated":
+            aws.sagemaker.update_endpoint(EndpointName=goes, EndpointConfigName=f"{goes}-next")
+            until(lambda: ask(aws, goes)["model"] == f"{goes}-next", "the new model")
+        else:
+            aws.sagemaker.delete_endpoint(EndpointName=goes)
+        assert slow.result()["model"] == goes
 
 
 def test_an_answer_streams_as_events(aws: Aws, bucket: str) -> None:
