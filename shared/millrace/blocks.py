@@ -23,9 +23,12 @@ Rate = Annotated[float, Field(ge=0, le=0.8)]
 
 
 class Closed(BaseModel):
-    """Strict: no text is taken for a number, no NaN, nothing beside the named fields."""
+    """Strict: no text is taken for a number, no NaN, nothing beside the named fields.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    Validators are built when they are first asked for: a Spec's has those of its parts inside.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
 
 class _Convolving(Closed):
