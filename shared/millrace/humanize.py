@@ -35,7 +35,7 @@ from .routing import AUTO, Choice, Reason, choose
 from .tenants import Tenant
 from .text.faithfulness import Against, Violation, against
 from .text.scores import score
-from .text.words import count_words
+from .text.words import count_words, more_words
 from .waiting import alone, within
 from .wire import meanwhile
 from .written import Written, hold_faithful, merged, summary, unfaithful, usage_of, whole
@@ -168,7 +168,7 @@ class Humanizer:
     def _written(self, pick: Pick, ask: Ask, deadline: float) -> Written:
         parts = paragraphs.split(ask.text)
         bare = not any(part.body for part in parts)
-        if not bare and paragraphs.size(ask.text) > paragraphs.LONG_WORDS:
+        if not bare and paragraphs.long(ask.text):
             return self._in_parts(pick, ask, parts, deadline)
         choice = pick(ask.text)
         if bare and not choice.wished:
@@ -196,7 +196,7 @@ class Humanizer:
     def _released(self, pick: Pick, ask: Ask, deadline: float, leave: threading.Event) -> Generator[str, None, Written]:
         """As `_written`, piece by piece: a paragraph that breaks what stands before it stays as it was."""
         parts = paragraphs.split(ask.text)
-        long = any(part.body for part in parts) and paragraphs.size(ask.text) > paragraphs.LONG_WORDS
+        long = any(part.body for part in parts) and paragraphs.long(ask.text)
         choices = _each(pick, parts) if long else []
         if not choices or _by_rules(choices) is not None:
             written = self._written(pick, ask, deadline)
@@ -362,6 +362,7 @@ def check(text: str) -> None:
         raise InvalidInput("The text is empty; send the text to be humanized.")
     if len(text) > MAX_TEXT:
         raise TooLarge(f"The text has {len(text):,} characters; at most {MAX_TEXT:,} are taken at once.")
-    if (words := count_words(text)) > MAX_WORDS:
+    if more_words(text, MAX_WORDS):
+        words = count_words(text)
         raise TooLarge(f"The text has {words:,} words; at most {MAX_WORDS:,} are taken at once. Send it in pieces.")
     check_unicode("text", text)

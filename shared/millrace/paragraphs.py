@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from .text.blocks import Block, blocks
 from .text.faithfulness import Violation, against, verify
 from .text.sentences import split as sentences
-from .text.words import count_words
+from .text.words import count_words, more_words
 
 LONG_WORDS = 300
 """A text over this is rewritten in parts."""
@@ -41,6 +41,11 @@ class Part:
 def size(text: str) -> int:
     """Words, or what a text without spaces would have of them."""
     return max(count_words(text), len(text) // _CHARACTERS_PER_WORD)
+
+
+def long(text: str) -> bool:
+    """Whether it is rewritten in parts."""
+    return more_words(text, LONG_WORDS) or len(text) // _CHARACTERS_PER_WORD > LONG_WORDS
 
 
 def split(text: str) -> list[Part]:

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from millrace.datapoints import MAX_TEXT, MAX_WORDS
 from millrace.rewrites import MAX_TEXTS, Order
 from millrace.tenants import Tenant
-from millrace.text.words import count_words
+from millrace.text.words import more_words
 from pydantic import BaseModel
 
 from functions import parts
@@ -59,7 +59,7 @@ ACCEPTED: dict[int | str, dict[str, Any]] = {
 
 def long(text: str) -> bool:
     """Whether nobody should wait for its rewrite."""
-    return len(text) > MAX_TEXT or count_words(text) > MAX_WORDS
+    return len(text) > MAX_TEXT or more_words(text, MAX_WORDS)
 
 
 def accept(caller: Tenant, order: Order, key: str | None) -> JSONResponse:

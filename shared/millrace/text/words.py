@@ -189,6 +189,11 @@ def count_words(text: str, beyond: str | None = None) -> int:
     return (b" " + text.encode("utf-8", "surrogatepass").translate(_SPACED)).count(b" x")
 
 
+def more_words(text: str, than: int) -> bool:
+    """Whether there are; the most that a short text can have need not be counted."""
+    return len(text) > 2 * than and count_words(text) > than
+
+
 def _words_beyond_ascii(text: str) -> frozenset[str]:
     pieces = set(unmarked(text).casefold().split())
     mixed = {piece for piece in pieces if not piece.isalnum()}
