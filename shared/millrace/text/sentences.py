@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 
 from sentencex import segment
@@ -11,6 +12,9 @@ from millrace.text.words import without_surrogates
 
 _LARGEST = 9_000
 """Bytes handed over at once: above 10 KB sentencex 1.0.32 loses line ends and is quadratic in stray quotation marks."""
+_INITIAL = re.compile(r"((?<![^\s./])[A-Z][\s./]*)[\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000](?=\.)")
+"""A single letter, a space beyond ASCII and a full stop, at which sentencex 1.0.32 panics: it counts the space as one
+byte. A plain space stands for it there."""
 
 
 def split(text: str, language: str = "en") -> list[str]:
@@ -22,10 +26,11 @@ def split(text: str, language: str = "en") -> list[str]:
 
 def _whole(text: str, language: str) -> list[str]:
     """The sentences of a text of bounded size; one where the segmenter did not give back all that it got."""
+    safe = text if text.isascii() else _INITIAL.sub(r"\1 ", text)
     try:
-        pieces = segment(language, text)
+        pieces = segment(language, safe)
     except UnicodeEncodeError:
-        pieces = segment(language, without_surrogates(text, "\ufffd"))
+        pieces = segment(language, without_surrogates(safe, "\ufffd"))
     pieces = pieces if all(pieces) else list(filter(None, pieces))
     if "".join(pieces) == text:
         return pieces
