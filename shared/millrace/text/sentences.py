@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from sentencex import segment
 
-from millrace.text.words import without_surrogates
+from millrace.text.words import beyond_ascii, without_surrogates
 
 _LARGEST = 9_000
 """Bytes handed over at once: above 10 KB sentencex 1.0.32 loses line ends and is quadratic in stray quotation marks."""
@@ -26,7 +26,7 @@ def split(text: str, language: str = "en") -> list[str]:
 
 def _whole(text: str, language: str) -> list[str]:
     """The sentences of a text of bounded size; one where the segmenter did not give back all that it got."""
-    safe = text if text.isascii() else _INITIAL.sub(r"\1 ", text)
+    safe = _INITIAL.sub(r"\1 ", text) if any(map(str.isspace, beyond_ascii(text))) else text
     try:
         pieces = segment(language, safe)
     except UnicodeEncodeError:
