@@ -146,7 +146,7 @@ def _protected(block: str) -> str:
     out = without_surrogates(block, MASK)
     done = None
     for needle, other, pattern in _GUARDS:
-        if needle in block and other in block and pattern is not done:
+        if needle in block and (other in block if other != needle else block.count(needle) > 1) and pattern is not done:
             done = pattern
             out = facts.sub_emails(_masked, out) if pattern is facts.EMAIL else pattern.sub(_masked, out)
     return out

@@ -17,12 +17,11 @@ from operator import attrgetter
 import ahocorasick_rs
 
 from millrace.text import inflect
-from millrace.text.blocks import MASK, Block, level
+from millrace.text.blocks import MASK, Block, mask
 from millrace.text.edits import Edit, apply, settle
 from millrace.text.ops import OPS, RHYTHM, SIGNS, WIDER
 from millrace.text.ruledata import VERBAL_BEFORE, Rule, lexicon, rules
-from millrace.text.scene import Place, Scene, holding, looks, lowered, shared, together
-from millrace.text.words import SURROGATE
+from millrace.text.scene import Place, Scene, holding, look, looks, lowered, shared, together
 
 PASSES = 12
 """At most; a text settles in two to five. What has not settled then stays as the last pass left it."""
@@ -159,14 +158,12 @@ def candidates(low: str, kit: Kit) -> list[Place]:
     return found
 
 
-def touched(text: str, kit: Kit) -> bool:
-    """Whether any phrase stands in a text, before it is known what of it is protected."""
-    low = lowered(level(text if text.isascii() else SURROGATE.sub(MASK, text)))
-    return bool(kit.search.find_matches_as_indexes(low))
-
-
-def phrase_edits(scene: Scene, kit: Kit, seed: int) -> list[Edit]:
-    return _phrase_edits(scene, candidates(scene.low, kit), kit, seed)
+def phrase_edits(block: Block, kit: Kit, seed: int) -> list[Edit]:
+    """Those of the block's phrases alone; it is cut into sentences only where one stands."""
+    masked = mask(block.text, block.lead)
+    low = lowered(masked)
+    places = candidates(low, kit)
+    return _phrase_edits(look(block.text, block, masked, low), places, kit, seed) if places else []
 
 
 def _phrase_edits(scene: Scene, places: list[Place], kit: Kit, seed: int) -> list[Edit]:

@@ -63,9 +63,9 @@ def shared(scenes: list[Scene], places: list[Place]) -> list[list[Place]]:
     return found
 
 
-def look(text: str, block: Block, dialect: str = "") -> Scene:
+def look(text: str, block: Block, masked: str, low: str, dialect: str = "") -> Scene:
     """The scene of `text`, which is what `block` has become so far."""
-    return looks([text], [block], dialect)[0]
+    return Scene(text, masked, low, sentence_spans(masked, block.lead), block.lead, block.item, dialect)
 
 
 def looks(texts: list[str], blocks: list[Block], dialect: str) -> list[Scene]:

@@ -27,17 +27,15 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections import Counter
 from typing import NamedTuple
 
 import pyphen
 
 from millrace.text.blocks import blocks
-from millrace.text.engine import Kit, make_kit, phrase_edits, touched
+from millrace.text.engine import Kit, make_kit, phrase_edits
 from millrace.text.ruledata import rules
-from millrace.text.scene import look
 from millrace.text.sentences import split
-from millrace.text.words import word_list
+from millrace.text.words import beyond_ascii, word_list
 
 WINDOW = 50
 MEASURES = (
@@ -65,6 +63,7 @@ _DASHES = ("—", " – ", " -- ")
 _SPEAKERS = frozenset("I me my you we he she him her".split())
 _SHORT = re.compile(r"['’](?<=[^\W\d].)(?:s|t|re|ve|d|ll|m)\b")
 _DIGIT = re.compile(r"\d")
+_NO_DIGITS = bytes({*range(256)} - {*b"0123456789"})
 
 
 @functools.cache
@@ -130,16 +129,20 @@ def _burstiness(lengths: list[int]) -> float:
 
 def _diversity(words: list[str]) -> float:
     """Mean type/token ratio of all windows of WINDOW words, in one pass."""
-    counts = Counter(words[:WINDOW])
+    first = words[:WINDOW]
+    counts = dict.fromkeys(first, 0)
     if len(words) < WINDOW:
         return len(counts) / len(words)
+    for word in first:
+        counts[word] += 1
     ratios = len(counts) / WINDOW
     for gone, come in zip(words, words[WINDOW:], strict=False):
-        counts[come] += 1
-        if counts[gone] > 1:
-            counts[gone] -= 1
-        else:
-            del counts[gone]
+        if gone != come:
+            counts[come] = counts.get(come, 0) + 1
+            if (left := counts[gone] - 1) > 0:
+                counts[gone] = left
+            else:
+                del counts[gone]
         ratios += len(counts) / WINDOW
     return ratios / (len(words) - WINDOW + 1)
 
@@ -153,8 +156,8 @@ def cliches(text: str) -> int:
     """How many phrases the rules would touch, each place once; code, quotations and headings not counted."""
     kit, count = _cliche_kit(), 0
     for block in blocks(text):
-        if block.prose and touched(block.text, kit):
-            count += len(phrase_edits(look(block.text, block), kit, 0))
+        if block.prose:
+            count += len(phrase_edits(block, kit, 0))
     return count
 
 
@@ -195,7 +198,9 @@ def _triples(text: str) -> int:
 def _voice(words: list[str], text: str) -> int:
     """Signs of a person who speaks: pronouns, contractions, questions, asides, figures; one for each word."""
     count = text.count("?") + text.count("(") + sum(map(_SPEAKERS.__contains__, words))
-    count += len(_DIGIT.findall(text))
+    count += len(text.encode("ascii", "ignore").translate(None, _NO_DIGITS))
+    if not text.isascii():
+        count += len(_DIGIT.findall(beyond_ascii(text)))
     if "'" in text or "’" in text:
         count += len(_SHORT.findall(text))
     return count
