@@ -38,6 +38,8 @@ _WORDS = frozenset(
 _LINKS = frozenset("of to as about a an".split())
 _LINKED = _WORDS | frozenset("up excess upwards many much few little".split())
 """What ends a bound in words, and what may stand between it and the number."""
+_REACH = 28
+"""Characters after a number within which a bound begins that follows it."""
 _SIGNS = {
     "more": ">", "gt": ">", "less": "<", "lt": "<", "least": "≥", "least2": "≥", "most": "≤", "most2": "≤",
     "plus": ">≥",
@@ -53,17 +55,18 @@ def said(text: str, start: int, end: int) -> str:
         sign = _OPPOSITE[_SIGNS[kind]] if match.group("no") else _SIGNS[kind]
         sure = match.group("no") or "than" in match.group() or kind in ("least", "most")
         return sign if sure else f"{sign}?"
-    match = _AFTER.match(text, end) if text[end : end + 1] in "+, " else None
+    after = text[end : end + _REACH]
+    match = _AFTER.match(text, end) if after[:1] == "+" or " or " in after or " at " in after else None
     if not match and ("+" in text[start:end] or " " in text[start:end]):
         match = _AFTER.search(text, start, end)
     return next(_SIGNS[name] for name, words in match.groupdict().items() if words) if match else ""
 
 
 def _ends(near: str) -> bool:
-    words = near.rsplit(None, 2)
+    words = near.rsplit(None, 1)
     if not words:
         return False
     last = words[-1].lower()
     if last in _LINKS:
-        return len(words) > 1 and words[-2].lower() in _LINKED
+        return near.rsplit(None, 2)[-2].lower() in _LINKED if len(words) > 1 else False
     return last in _WORDS or last[-1] in "<>≤≥="

@@ -24,11 +24,12 @@ DAY_WORDS = frozenset([*MONTHS, *WEEKDAYS])
 """Words at which a date may begin; none of them is a number."""
 
 IN_DIGITS = re.compile(
-    rf"\b(?P<iso>\d{{4}}-\d\d-\d\d)\b"
+    r"(?=\d{1,4}(?:[-/.:snrtap]| [ojfmasndp]))"  # what follows the first digits of any
+    rf"(?:\b(?P<iso>\d{{4}}-\d\d-\d\d)\b"
     rf"|\b(?P<d1>\d{{1,2}})(?:st|nd|rd|th)?(?: of)? (?P<m1>{_MONTH})(?:,? (?P<y1>\d{{4}})\b)?"
     rf"|\b(?P<num>\d{{1,4}}[/.]\d{{1,2}}[/.]\d{{2,4}})\b"
     rf"|\b(?P<clock>\d{{1,2}}:\d\d(?::\d\d)?)(?: ?(?P<ap>[ap]\.?m\b\.?))?"
-    rf"|\b(?P<hour>\d{{1,2}}) ?(?P<ap2>[ap]\.?m\b\.?)",
+    rf"|\b(?P<hour>\d{{1,2}}) ?(?P<ap2>[ap]\.?m\b\.?))",
     re.IGNORECASE,
 )
 IN_WORDS = re.compile(

@@ -9,9 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import ahocorasick_rs
@@ -41,7 +39,7 @@ QUOTE = re.compile(
     r"|‘(?<!\w‘)[^‘’\n]{2,300}’(?!\w)"
 )
 """Every branch begins with its mark, for which `re` then looks; what stands before that is asked after it."""
-_QUOTES = '“«"‘'
+_QUOTES = "“«‘"
 _HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+\S")
 NUMBERED = re.compile(r"^[ \t]*\d{1,3}[.)][ \t]+\S", re.MULTILINE)
 IMAGE = re.compile(r"!\[[^\]\n]{0,300}\]\(")
@@ -79,6 +77,11 @@ _SOFT_NEGATIONS = frozenset(
     forbids forbidden prohibit prohibits prohibited""".split()
 )
 _SIGNALS = sorted(_HARD_NEGATIONS | _SOFT_NEGATIONS | q.NUMBER_WORDS | DAY_WORDS)
+_KIND = (
+    dict.fromkeys(_SOFT_NEGATIONS, "soft") | dict.fromkeys(DAY_WORDS, "day") | dict.fromkeys(q.NUMBER_WORDS, "number")
+)
+_KINDS = [_KIND.get(word, word.replace("’", "'")) for word in _SIGNALS]
+"""Of each signal: what it counts as, a hard negation as itself."""
 _DIGITS = re.compile(r" [$€£¥₹]?(\d+(?:[.,]\d+)*)")
 _WITH_NEITHER = 60
 _CLAUSE_END = re.compile(r"[.!?;:](?!\w)|\n")
@@ -101,57 +104,56 @@ class Negation(NamedTuple):
     at: int
 
 
-@dataclass(frozen=True)
-class Facts:
+class Facts(NamedTuple):
     """`names`: hard names (casefolded -> text); `words`: every word, casefolded; the rest by kind.
 
-    `rest`: the text without what is kept exactly; `beyond`: what of the whole text is not ASCII.
+    `rest`: the text without what is kept exactly; `exact`: what is, in order, by those of EXACT that stand there;
+    `beyond`: what of the whole text is not ASCII.
     """
 
-    rest: str = ""
-
-    exact: dict[str, Counter[str]] = field(default_factory=dict)
-    dates: dict[str, str] = field(default_factory=dict)
-    quantities: list[q.Quantity] = field(default_factory=list)
-    names: dict[str, str] = field(default_factory=dict)
-    words: frozenset[str] = frozenset()
-    negations: list[Negation] = field(default_factory=list)
-    neutral: list[str] = field(default_factory=list)
-    soft_negations: int = 0
-    structure: tuple[tuple[str, str], ...] = ()
-    places: list[Mark] = field(default_factory=list)
-    beyond: str = ""
+    rest: str
+    exact: dict[str, list[str]]
+    dates: dict[str, str]
+    quantities: list[q.Quantity]
+    names: dict[str, str]
+    words: frozenset[str]
+    negations: list[Negation]
+    neutral: list[str]
+    soft_negations: int
+    structure: tuple[tuple[str, str], ...]
+    places: list[Mark]
+    beyond: str
 
     def knows(self, name: str) -> bool:
         """Every part of the name stands somewhere, in any case."""
+        if name.isalnum():
+            return name in self.words
         return all(part in self.words for part in _PARTS.findall(name))
 
 
 def read(text: str) -> Facts:
     """All facts of one text."""
-    exact: dict[str, Counter[str]] = {"code": Counter()}
+    exact: dict[str, list[str]] = {}
     places: list[Mark] = []
     beyond = beyond_ascii(text)
-    rest = _unfenced(text, exact["code"]) if holds(text, "```") or holds(text, "~~~") else text
+    rest = _unfenced(text, exact.setdefault("code", [])) if holds(text, "```") or holds(text, "~~~") else text
     for kind, needles, pattern in _TAKEN:
-        if kind not in exact:
-            exact[kind] = Counter()
         for needle in needles:
             if holds(rest, needle):
-                rest = _take(kind, pattern, rest, exact[kind], places)
+                rest = _take(kind, pattern, rest, exact.setdefault(kind, []), places)
                 break
     structure = _structure(rest)
-    quotes = QUOTE.findall(rest) if any(map(rest.__contains__, _QUOTES)) else ()
-    exact["quote"] = Counter([_canonical("quote", quoted) for quoted in quotes])
+    quotes = [_canonical("quote", quoted) for quoted in QUOTE.findall(rest)] if _may_quote(rest, beyond) else []
     if structure[5][1] == "yes":
-        exact["quote"].update(_blockquotes(rest))
+        quotes += _blockquotes(rest)
+    exact["quote"] = quotes
     numbers, days, negations, neutral, soft = _scan(rest, _lower(rest, beyond))
     unlisted = _unlisted(rest) if structure[2][1] != "0" else rest
     found_dates, quantities, counted = q.read(unlisted, numbers, days, beyond)
     named, name_places = names.read(rest, beyond)
     return Facts(
         rest=rest,
-        exact=exact,
+        exact={kind: found for kind, found in exact.items() if found},
         dates=found_dates,
         quantities=quantities,
         names=named,
@@ -165,6 +167,7 @@ def read(text: str) -> Facts:
     )
 
 
+EXACT = ("code", "marker", "url", "citation", "quote")
 _TAKEN = (
     ("marker", ("{{RED:",), MARKER),
     ("code", ("`",), INLINE_CODE),
@@ -172,6 +175,10 @@ _TAKEN = (
     ("url", ("@",), EMAIL),
     ("citation", ("[", "\\cite", "("), CITATION),
 )
+
+
+def _may_quote(text: str, beyond: str) -> bool:
+    return '"' in text or (beyond != "" and any(map(beyond.__contains__, _QUOTES)))
 
 
 def _blockquotes(text: str) -> Iterator[str]:
@@ -191,7 +198,7 @@ def _lower(text: str, beyond: str) -> str:
     return without_surrogates(low, "?")
 
 
-def _unfenced(text: str, bag: Counter[str]) -> str:
+def _unfenced(text: str, bag: list[str]) -> str:
     """The text without its fenced blocks, of which each is a code; how far a whole block is indented is no matter."""
     out: list[str] = []
     held: list[str] = []
@@ -202,7 +209,7 @@ def _unfenced(text: str, bag: Counter[str]) -> str:
             held.append(line[min(indent, len(line) - len(line.lstrip(" \t"))) :])
             bare = line.strip()
             if bare.startswith(fence) and not bare.strip(fence[0]):
-                bag["".join(held).rstrip()] += 1
+                bag.append("".join(held).rstrip())
                 fence, held = "", []
         elif opened := FENCE.match(line):
             lead, fence = opened.groups()
@@ -211,16 +218,16 @@ def _unfenced(text: str, bag: Counter[str]) -> str:
         else:
             out.append(line)
     if held:
-        bag["".join(held).rstrip()] += 1
+        bag.append("".join(held).rstrip())
     return "".join(out)
 
 
-def _take(kind: str, pattern: re.Pattern[str], text: str, bag: Counter[str], places: list[Mark]) -> str:
+def _take(kind: str, pattern: re.Pattern[str], text: str, bag: list[str], places: list[Mark]) -> str:
     base = 0
 
     def note(match: re.Match[str]) -> str:
         key = _canonical(kind, match.group())
-        bag[key] += 1
+        bag.append(key)
         places.append(Mark(base + match.start(), base + match.end(), kind, key))
         return "`" + " " * (len(match.group()) - 2) + "`" if len(match.group()) > 1 else "`"
 
@@ -286,7 +293,7 @@ def _canonical(kind: str, found: str) -> str:
     if kind == "url":
         return found.rstrip(".,;:!?*_")
     if kind == "quote":
-        return re.sub(r"\s+", " ", found[1:-1].replace("’", "'")).strip(" .,;:!?")
+        return " ".join(found[1:-1].replace("’", "'").split()).strip(" .,;:!?")
     if kind == "citation":
         return re.sub(r"\s+", " ", found)
     return found
@@ -295,7 +302,8 @@ def _canonical(kind: str, found: str) -> str:
 def _structure(text: str) -> tuple[tuple[str, str], ...]:
     """Headings in order, list items, table rows, images; whether anything is quoted as a block."""
     headings: list[str] = []
-    count: Counter[str] = Counter()
+    bullets = numbered = rows = 0
+    quoted = "no"
     for line in filter(None, text.split("\n")):
         if line[0].isalpha():
             continue
@@ -304,20 +312,20 @@ def _structure(text: str) -> tuple[tuple[str, str], ...]:
         if first == "#" and (found := _HEADING.match(line)):
             headings.append(f"h{len(found.group(1))}")
         elif (first in "-*+•" and first and bare[1:2] in (" ", "\t") and bare[2:].strip()) or first == "•":
-            count["bullets"] += 1
+            bullets += 1
         elif first == "|":
-            count["table rows"] += bare.rstrip().endswith("|") and len(bare) > 2
+            rows += bare.rstrip().endswith("|") and len(bare) > 2
         elif first == ">":
-            count["blockquote"] += 1
+            quoted = "yes"
         elif first.isdigit() and NUMBERED.match(line):
-            count["numbered items"] += 1
+            numbered += 1
     return (
         ("headings", " ".join(headings)),
-        ("bullets", str(count["bullets"])),
-        ("numbered items", str(count["numbered items"])),
-        ("table rows", str(count["table rows"])),
+        ("bullets", str(bullets)),
+        ("numbered items", str(numbered)),
+        ("table rows", str(rows)),
         ("images", str(len(IMAGE.findall(text)) if holds(text, "![") else 0)),
-        ("blockquote", "yes" if count["blockquote"] else "no"),
+        ("blockquote", quoted),
     )
 
 
@@ -332,16 +340,16 @@ def _scan(text: str, low: str) -> tuple[list[int], list[int], list[Negation], li
     soft = at = 0
     size = len(low)
     for n, start, end in _signals().find_matches_as_indexes(low, overlapping=True):
-        if end < size and (low[end].isalnum() or low[end] == "_"):
+        if end < size and ((after := low[end]).isalnum() or after == "_"):
             continue
-        word = _SIGNALS[n]
-        if start and low[start - 1].isalnum() and word not in ("n't", "n’t"):
+        kind = _KINDS[n]
+        if start and low[start - 1].isalnum() and kind != "n't":
             continue
-        if word in q.NUMBER_WORDS:
+        if kind == "number":
             numbers.append(start)
-        elif word in DAY_WORDS:
+        elif kind == "day":
             days.append(start)
-        elif word in _SOFT_NEGATIONS or (word == "nor" and "neither" in low[max(0, start - _WITH_NEITHER) : start]):
+        elif kind == "soft" or (kind == "nor" and "neither" in low[max(0, start - _WITH_NEITHER) : start]):
             soft += 1
         elif start >= at:
             phrase = _neutral(low, start, end)

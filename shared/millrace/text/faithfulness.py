@@ -14,6 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 
 from millrace.text import facts, opposites, places, roles
 from millrace.text.facts import Facts, clause
@@ -74,11 +75,15 @@ class Against:
 
 def _compare(source: str, rewrite: str, before: Facts, after: Facts) -> list[Violation]:
     found: list[Violation] = []
+    alike = _alike(before.quantities, after.quantities)
     found += _exact(before, after)
     found += _dates(before, after)
-    found += _quantities(before, after)
+    if not alike:
+        found += _quantities(before, after)
     found += _names(before, after)
     found += _roles(source, rewrite, before, after)
+    if not alike:
+        found += (Violation("number", *s) for s in roles.unnumbered(_bound(before), _bound(after), after.words))
     found += _negations(source, rewrite, before, after)
     found += _opposites(before, after)
     found += [
@@ -91,10 +96,10 @@ def _compare(source: str, rewrite: str, before: Facts, after: Facts) -> list[Vio
 
 
 def _exact(before: Facts, after: Facts) -> Iterator[Violation]:
-    for kind, old in before.exact.items():
-        new = after.exact[kind]
-        if old == new:
-            continue
+    if before.exact == after.exact:
+        return
+    for kind in facts.EXACT:
+        old, new = (Counter(side.exact.get(kind, ())) for side in (before, after))
         for lost in old - new:
             yield Violation(kind, lost, "")
         for added in new - old:
@@ -123,6 +128,14 @@ def _quantities(before: Facts, after: Facts) -> Iterator[Violation]:
     yield from _swapped(_about(before), _about(after))
     yield from _otherwise(before, after)
     yield from _turned_round(before, after)
+
+
+def _alike(old: list[Quantity], new: list[Quantity]) -> bool:
+    """The same amounts of the same things in one order: whatever else stands around them, none is another then."""
+    return len(old) == len(new) and list(map(_SAID, old)) == list(map(_SAID, new))
+
+
+_SAID = attrgetter(*(name for name in Quantity._fields if name not in ("text", "near")))
 
 
 _SHARES = {"0.5": "50", "0.25": "25", "0.75": "75", "0.2": "20", "0.1": "10"}
@@ -246,7 +259,6 @@ def _roles(source: str, rewrite: str, before: Facts, after: Facts) -> Iterator[V
     old, new = ([x for x in side.places if x.kind != "name" or x.key in names] for side in (before, after))
     yield from (Violation(*found) for found in places.swapped(before.rest, old, after.rest, new))
     yield from (Violation("modal", *sides) for sides in roles.modals(source, rewrite))
-    yield from (Violation("number", *s) for s in roles.unnumbered(_bound(before), _bound(after), after.words))
 
 
 def _negations(source: str, rewrite: str, before: Facts, after: Facts) -> Iterator[Violation]:
@@ -337,9 +349,9 @@ def _size(source: str, rewrite: str, before: Facts, after: Facts) -> Iterator[Vi
 def _much_in_common(before: Facts, after: Facts) -> bool:
     """Whether a part of the words that both have is enough already, as nearly always."""
     enough = SIMILARITY_FLOOR * min(len(before.words), len(after.words))
-    known, common = before.words, set[str]()
-    for word in after.words:
-        if len(word) > 2 and word in known and word not in STOP:
+    common = set[str]()
+    for word in before.words & after.words:
+        if len(word) > 2 and word not in STOP:
             common.add(word[:5])
             if len(common) >= enough:
                 return True

@@ -81,6 +81,13 @@ _UNIT = re.compile(rf"\)?[ -]?(?:or (?:more|less|fewer) )?(?P<unit>{_UNIT_ALT})(
 _UNIT_BEGINS = re.compile(r"\)?[ -]?([^\W\d_]+|\S)")
 _UNIT_BEGINNINGS = frozenset(match.group(1) for word in UNITS for match in [_UNIT_BEGINS.match(word)] if match) | {"or"}
 """The letters or the mark that a unit begins with, and what may lead to one."""
+_WHOLE_UNITS = {"%"} | {
+    word
+    for word in UNITS
+    if word.isalpha() and word.isascii()
+    if not any(longer.startswith(word) and not longer[len(word) :][:1].isalpha() for longer in {*UNITS} - {word})
+}
+"""Units that no other goes on from but by a letter: where the word is one of these, it is the unit."""
 _ASCII_DIGITS = bytes(48 if 48 <= n <= 57 else 32 for n in range(256))
 """A nought for each ASCII digit, else a space."""
 _DIGITS = re.compile(r"[\d½¼¾⅓⅔](?:(?<![½¼¾⅓⅔])\d+)?")
@@ -149,22 +156,22 @@ def read(
     places: list[Mark] = []
     found: list[Quantity] = []
     spans: list[tuple[int, int]] = []
-    digits = [m.start() for m in _DIGITS.finditer(text)] if _DIGITS.search(beyond) else _ascii_digits(text)
-    dated = {**dict.fromkeys(digits, dates.IN_DIGITS), **dict.fromkeys(days, dates.IN_WORDS)}
-    counted, named = {*digits, *numbers}, {*numbers}
+    digits = [m.start() for m in _DIGITS.finditer(text)] if beyond and _DIGITS.search(beyond) else _ascii_digits(text)
+    in_words, of_days = {*numbers}, {*days}
     at = 0
-    for start in sorted(counted.union(days)):
+    for start in sorted([*digits, *numbers, *days]):
         if start < at:
             continue
-        date = dated[start].match(text, start) if start in dated else None
-        key = dates.canonical(date) if date else None
-        if date and key is not None:
+        named = start in in_words
+        date = None if named else (dates.IN_WORDS if start in of_days else dates.IN_DIGITS).match(text, start)
+        if date and (key := dates.canonical(date)) is not None:
             found_dates.setdefault(key, date.group())
             places.append(Mark(start, date.end(), "date", key))
             at = date.end()
             continue
-        share = _share(text, start) if start in named else None
-        counting = share or (_number(text, _prefixed(text, at, start)) if start in counted else None)
+        counting = _share(text, start) if named else None
+        if not counting and start not in of_days:
+            counting = _number(text, _prefixed(text, at, start))
         if counting:
             found.append(counting[0])
             spans.append(counting[1])
@@ -203,7 +210,11 @@ def _number(text: str, start: int) -> tuple[Quantity, tuple[int, int]] | None:
     end = match.end()
     begins = _UNIT_BEGINS.match(text, end)
     unit = ""
-    if begins and (begins.group(1).lower() in _UNIT_BEGINNINGS or not begins.group(1).isascii()):
+    word = begins.group(1).lower() if begins else ""
+    if begins and word in _WHOLE_UNITS and begins.group(1).isascii():
+        if not ((after := text[begins.end() : begins.end() + 1]).isalnum() or after == "_"):
+            unit, end = UNITS[word], begins.end()
+    elif begins and (word in _UNIT_BEGINNINGS or not begins.group(1).isascii()):
         if found := _UNIT.match(text, end):
             unit, end = UNITS.get(found.group(1).lower(), ""), found.end()
     if plain:
@@ -292,6 +303,9 @@ def _related(value: str, unit: str, found: str, soft: bool, text: str, start: in
 def _digits(digits: str, times: int) -> str | None:
     if len(digits) < 15 and digits.isdecimal():
         return str(int(digits) * times)
+    whole, dot, part = digits.replace(",", "").partition(".")
+    if times == 1 and len(digits) < 15 and digits.isascii():
+        return f"{int(whole or 0)}.{part}".rstrip("0").rstrip(".") if dot else str(int(whole))
     try:
         return _plain(Decimal(digits.replace(",", "")) * times)
     except InvalidOperation:
