@@ -8,8 +8,9 @@ loop as tutorials have it: a Dataset that augments one image at a time, a DataLo
 and schedule in float32 on one thread (a second one makes networks as small as these slower, and far slower where the
 cores are shared); it may stop after any epoch. Ours puts the candidates in the order of their odds (odds.py, fitted to
 other splits and other candidates) and sends each the whole way but where it falls far behind, one confined process a
-core; those that fell behind it would take six at a time in rungs. It looks after every epoch too, near the target four
-times an epoch, at the mean of the last half epoch's weights, which is the network that it would keep. Included:
+core; those that fell behind it would take six at a time in rungs. It looks after every epoch too, near the target six
+times an epoch, at the means of the last half epoch's and the last two epochs' weights, of which it would keep the first
+to be there; between the ends of epochs only where the hardest images do not tell already that both miss it. Included:
 everything from the first candidate to the stop, forks and sandboxes too. Not included: imports, decoding, drawing the
 candidates, and taking down those that the stop killed, which in a search goes on beside what follows (in the CPU
 seconds it is). The floor is a matrix product of 1,024 x 1,024; what it does a second is the peak that FLOPs are held

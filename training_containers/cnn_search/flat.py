@@ -1,4 +1,4 @@
-"""A network's numbers in a few long tensors, and their mean over the last steps, which is what is looked at and kept.
+"""A network's numbers in a few long tensors, and their means over the last steps: what is looked at, and kept.
 
 An optimiser takes one step over a long tensor where it would take one for each layer: of a network with a dozen layers
 that is a tenth of a training step. The mean of the last steps' weights answers as those of a smaller rate would, so it
@@ -8,7 +8,7 @@ Juditsky 1992.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -27,15 +27,14 @@ def together(tensors: list[Tensor]) -> Tensor:
     return long
 
 
-def with_gradients(parameters: list[nn.Parameter]) -> Tensor:
-    """One long parameter whose gradient is those of all of them: backward adds to it, so it is set to 0 before."""
+def with_gradients(parameters: list[nn.Parameter]) -> tuple[Tensor, Tensor]:
+    """All of them as one long tensor, and their gradients: backward adds to those, so they are set to 0 before."""
     long, at = together([p.data for p in parameters]), 0
     gradient = torch.zeros_like(long)
     for parameter in parameters:
         parameter.data, parameter.grad = _part(long, at, parameter), _part(gradient, at, parameter)
         at += parameter.numel()
-    long.requires_grad_().grad = gradient
-    return long
+    return long, gradient
 
 
 def _part(long: Tensor, at: int, like: Tensor) -> Tensor:
@@ -43,34 +42,37 @@ def _part(long: Tensor, at: int, like: Tensor) -> Tensor:
     return long.detach().as_strided(like.shape, like.stride(), at)
 
 
-class Mean:
-    """Of the parameters and of what the norms remember, over about the last `steps`, of fewer at the beginning."""
+class Means:
+    """Of the parameters and of what the norms remember, over about the last so many steps, of fewer at the beginning.
 
-    def __init__(self, model: nn.Module, parameters: Iterable[Tensor], steps: float) -> None:
+    One for each of `spans`, steps; they are numbered as those are.
+    """
+
+    def __init__(self, model: nn.Module, parameters: Iterable[Tensor], spans: Sequence[float]) -> None:
         remembered = [b for b in model.buffers() if b.is_floating_point()]
-        self._model, self._steps, self._taken = model, steps, 0
+        self._model, self._spans, self._taken, self.n = model, spans, 0, len(spans)
         self._live = [*(p.detach() for p in parameters), *([together(remembered)] if remembered else [])]
-        self._mean = [live.clone() for live in self._live]
+        self._means = [[live.clone() for live in self._live] for _ in spans]
 
     def take(self) -> None:
         """After a step."""
         self._taken += 1
-        share = min(1.0, max(1 / self._steps, 2 / (2 + self._taken)))
-        torch._foreach_lerp_(self._mean, self._live, share)
+        for mean, span in zip(self._means, self._spans, strict=True):
+            torch._foreach_lerp_(mean, self._live, min(1.0, max(1 / span, 2 / (2 + self._taken))))
 
     @contextmanager
-    def shown(self) -> Iterator[None]:
+    def shown(self, which: int) -> Iterator[None]:
         """The network is the mean of itself meanwhile."""
         live = [one.clone() for one in self._live]
-        torch._foreach_copy_(self._live, self._mean)
+        torch._foreach_copy_(self._live, self._means[which])
         try:
             yield
         finally:
             torch._foreach_copy_(self._live, live)
 
-    def keep(self) -> None:
+    def keep(self, which: int) -> None:
         """The network becomes it, each of its tensors on its own again."""
-        torch._foreach_copy_(self._live, self._mean)
+        torch._foreach_copy_(self._live, self._means[which])
         for parameter in self._model.parameters():
             parameter.data, parameter.grad = parameter.data.clone(), None
         for buffer in self._model.buffers():

@@ -43,9 +43,8 @@ PROPOSALS: Final = "proposals.json"
 
 
 def prepared(job: Job, settings: Common, memory_mb: int) -> Harness:
-    """Images, splits and the pool. Imports what trials need while nothing runs yet."""
+    """Images, splits and the pool."""
     Reporter(1, status="loading").step(0)
-    torch.optim.SGD([torch.zeros(1, requires_grad=True)]).step()  # which imports much: 20 ms in each child, if not here
     torch.set_num_threads(1)  # before anything is computed: a fork loses the threads of OpenMP, and waits for them
     if not job.has("train"):
         raise InvalidInput("The job has no channel `train`.")

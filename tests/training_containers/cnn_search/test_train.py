@@ -21,6 +21,7 @@ from training_containers.cnn_search.data import Set
 from training_containers.cnn_search.train import (
     Prepared,
     Told,
+    Watch,
     _batches,
     behind,
     cross_entropy,
@@ -96,6 +97,15 @@ def test_a_training_ends_within_the_epoch_that_reaches_its_target() -> None:
     assert told.accuracy == again.accuracy >= target and told.epoch < whole.epoch
     assert all(look.accuracy < target for look in looks[:-1]) and looks[-1] == told
     assert [look.epoch for look in looks] == list(range(1, told.epoch + 1))
+
+
+def test_looks_that_the_hardest_images_spare_would_have_found_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = seen(epochs=12)[0].accuracy + 0.005  # near for some epochs, and hardly there
+    spared, looked = seen(epochs=12, target=target), list[bool]()
+
+    monkeypatch.setattr(Watch, "_may_reach", lambda watch: looked.append(watch.near) or watch.near)
+
+    assert seen(epochs=12, target=target)[:2] == spared[:2] and sum(looked) > 3
 
 
 def test_one_that_lies_far_behind_gives_way_only_where_it_is_asked_to() -> None:
