@@ -17,7 +17,8 @@ def spec(filters: int = 16, **training: Any) -> Spec:
 
 
 def told(of: Spec) -> tuple[float, float]:
-    return odds.chance(of, cost(of, TASK), TASK.samples), odds.seconds(of, cost(of, TASK), TASK.samples)
+    costs = cost(of, TASK)
+    return odds.chance(of, costs, TASK.samples), odds.seconds(of, costs, TASK.samples, of.training.epochs)
 
 
 @pytest.mark.parametrize("worse", [{"learning_rate": 1e-4}, {"learning_rate": 0.3}, {"epochs": 2}, {"batch_size": 512}])
@@ -36,6 +37,12 @@ def test_what_costs_more_for_the_same_chance_is_worth_less() -> None:
 def test_a_chance_is_one_whatever_the_recipe(training: dict[str, Any]) -> None:
     for samples in (8, 10**7):
         made = spec(**training)
-        assert (
-            0 < odds.chance(made, cost(made, TASK), samples) < 1 and odds.seconds(made, cost(made, TASK), samples) > 0
-        )
+        assert 0 < odds.chance(made, cost(made, TASK), samples) < 1 and odds.worth(made, cost(made, TASK), samples) > 0
+        assert 0 < odds.epochs(made, cost(made, TASK), samples) <= made.training.epochs
+
+
+@pytest.mark.parametrize("slower", [{"learning_rate": 1e-4}, {"augmentation": {"shift": 0.15}}, {"batch_size": 512}])
+def test_a_small_rate_wide_moves_and_few_steps_take_more_epochs(slower: dict[str, Any]) -> None:
+    quick, slow = (odds.epochs(s, cost(s, TASK), TASK.samples) for s in (spec(epochs=60), spec(epochs=60, **slower)))
+
+    assert quick < slow < 60
