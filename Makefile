@@ -100,7 +100,7 @@ docs: $(STAMPS)/venv ## write the generated pages anew
 	@$(PY) -m millrace.text.rules_doc
 	@$(PY) -m millrace.models_doc
 
-images: $(STAMPS)/venv ## build the images by docker or podman and run each without network: half an hour, then 1 minute; BASE=, TORCH=
+images: $(STAMPS)/venv ## build the images by docker or podman and run each without network, the twin too: half an hour, then 8 minutes; BASE=, TORCH=
 	@$(PY) -m cdk.local.images
 	@$(PY) -m tests.images
 
