@@ -23,6 +23,7 @@ from training_containers.cnn_search.train import (
     Told,
     Watch,
     _batches,
+    _places,
     behind,
     cross_entropy,
     device_for,
@@ -144,6 +145,16 @@ def test_the_loss_and_its_gradient_are_those_of_torch(smoothing: float) -> None:
     torch.testing.assert_close(one, other)
     assert ours.grad is not None and theirs.grad is not None
     torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (5, 12)])
+def test_images_are_moved_to_where_torch_would_move_them(height: int, width: int) -> None:
+    torch.manual_seed(0)
+    moves = torch.randn(7, 2, 3)
+
+    places = _places(moves, height, width)
+
+    torch.testing.assert_close(places, F.affine_grid(moves, [7, 1, height, width], align_corners=False))
 
 
 def test_a_seed_draws_what_it_draws_everywhere() -> None:
