@@ -63,20 +63,20 @@ def blocks(text: str) -> Iterator[Block]:
             yield Block(line, False)
             fence = "" if fence and opener.startswith(fence) else fence or opener
         elif (
-            not line.strip()
-            or (line[0] in _KEPT_STARTS and _KEPT_LINE.match(line))
-            or (i == 0 and line.strip() == "---")
+            line.isspace() or (line[0] in _KEPT_STARTS and _KEPT_LINE.match(line)) or (i == 0 and line.strip() == "---")
         ):
-            if _continues(held, line):
+            if held and _continues(line):
                 held.append(line)
                 continue
-            yield from _flush(held)
+            if held:
+                yield from _flush(held)
             yield Block(line, False)
         else:
             if held and not _joins(held[-1], line):
                 yield from _flush(held)
             held.append(line)
-    yield from _flush(held)
+    if held:
+        yield from _flush(held)
 
 
 _BLANK = re.compile(r"\n[\s]*\n")
@@ -100,9 +100,9 @@ def _fence(line: str) -> str:
     return ""
 
 
-def _continues(held: list[str], line: str) -> bool:
+def _continues(line: str) -> bool:
     """An indented line under a list item or a wrapped line is prose, not code."""
-    return bool(held) and bool(line.strip()) and line[0] in " \t" and not line.lstrip().startswith(("|", ">", "<", "#"))
+    return line[0] in " \t" and not line.isspace() and not line.lstrip().startswith(("|", ">", "<", "#"))
 
 
 def _joins(before: str, line: str) -> bool:
@@ -154,7 +154,8 @@ def _protected(block: str) -> str:
 
 def level(text: str) -> str:
     """The text as phrases are looked for in it: line ends as spaces, typewriter apostrophes; same length."""
-    return text.replace("\n", " ").replace("\r", " ").replace("’", "'")
+    text = text.replace("\n", " ").replace("\r", " ")
+    return text if text.isascii() else text.replace("’", "'")
 
 
 def _masked(match: re.Match[str]) -> str:
@@ -164,11 +165,11 @@ def _masked(match: re.Match[str]) -> str:
     return MASK * len(found)
 
 
-def sentence_spans(masked: str, lead: int = 0) -> list[tuple[int, int]]:
-    """(start, end) of each sentence in a masked block, white space before and after it not counted."""
+def sentence_spans(pieces: list[str], lead: int = 0) -> list[tuple[int, int]]:
+    """(start, end) of each sentence that a masked block was cut into, white space before and after it not counted."""
     spans = []
     at = 0
-    for piece in split(masked):
+    for piece in pieces:
         start, end = at, at + len(piece.rstrip())
         at += len(piece)
         if start < lead or piece[0] in " \t*_":

@@ -44,21 +44,20 @@ IN_WORDS = re.compile(
 def canonical(match: re.Match[str]) -> str | None:
     """One form for every way to write a date or a time; None for what only looks like one."""
     part = match.groupdict().get
-    if part("iso"):
-        return str(part("iso"))
-    if part("num"):
-        return str(part("num")).replace(".", "/")
-    if part("day") or part("alone"):
-        return match.group(match.lastgroup or 0).lower() if match.group()[0].isupper() else None
-    if part("clock") or part("hour"):
+    kind = match.lastgroup or ""
+    if kind == "iso":
+        return str(match[kind])
+    if kind == "num":
+        return str(match[kind]).replace(".", "/")
+    if kind in ("day", "alone"):
+        return str(match[kind]).lower() if match.group()[0].isupper() else None
+    if kind in ("clock", "ap", "ap2"):
         return _clock(part("clock") or part("hour", "") + ":00", part("ap") or part("ap2") or "")
-    for month, day, year in (("m1", "d1", "y1"), ("m2", "d2", "y2"), ("m3", "", "y3")):
-        name = part(month)
-        if name:
-            number = MONTHS[name.lower().rstrip(".")]
-            d, y = int(part(day, "0")), part(year) or ""
-            return f"{y or '----'}-{number:02}" + (f"-{d:02}" if d else "") if name[0].isupper() else None
-    return None
+    n = kind[-1:]  # of a month, a day or a year, each of one way to write them
+    name = part("m" + n, "")
+    number = MONTHS[name.lower().rstrip(".")]
+    d, y = int(part("d" + n, "0")), part("y" + n) or ""
+    return f"{y or '----'}-{number:02}" + (f"-{d:02}" if d else "") if name[0].isupper() else None
 
 
 def _clock(digits: str, half: str) -> str:

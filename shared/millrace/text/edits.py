@@ -46,7 +46,7 @@ def settle(edit: Edit, block: str) -> Edit:
 
 def _more(block: str, end: int) -> bool:
     """Something other than white space follows."""
-    return _INK.search(block, end) is not None
+    return end < len(block) and (not block[end].isspace() or _INK.search(block, end) is not None)
 
 
 def apply(block: str, masked: str, edits: list[Edit]) -> str:

@@ -21,7 +21,7 @@ from millrace.text.blocks import MASK, Block, mask
 from millrace.text.edits import Edit, apply, settle
 from millrace.text.ops import OPS, RHYTHM, SIGNS, WIDER
 from millrace.text.ruledata import VERBAL_BEFORE, Rule, lexicon, rules
-from millrace.text.scene import Place, Scene, holding, look, looks, lowered, shared, together
+from millrace.text.scene import Place, Scene, holding, look, looks, lowered, shared
 
 PASSES = 12
 """At most; a text settles in two to five. What has not settled then stays as the last pass left it."""
@@ -84,8 +84,8 @@ def rewrite_blocks(blocks: list[Block], kit: Kit, seed: int, dialect: str = "") 
     for _ in range(PASSES):
         if not left:
             break
-        scenes = looks([made[n][0] for n in left], [blocks[n] for n in left], dialect)
-        found = _edits(scenes, kit, seed)
+        scenes, low = looks([made[n][0] for n in left], [blocks[n] for n in left], dialect)
+        found = _edits(scenes, low, kit, seed)
         for n, scene, edits in zip(left, scenes, found, strict=True):
             if edits:
                 made[n] = (_edited(scene, edits), made[n][1] + _changes(scene, edits))
@@ -93,9 +93,8 @@ def rewrite_blocks(blocks: list[Block], kit: Kit, seed: int, dialect: str = "") 
     return made
 
 
-def _edits(scenes: list[Scene], kit: Kit, seed: int) -> list[list[Edit]]:
-    """The edits of each scene; those of whole sentences only where the words are settled."""
-    text = together(scenes)
+def _edits(scenes: list[Scene], text: str, kit: Kit, seed: int) -> list[list[Edit]]:
+    """The edits of each scene; those of whole sentences only where the words are settled. `text`: of all together."""
     places = shared(scenes, candidates(text, kit))
     found = [_phrase_edits(*one, kit, seed) if one[1] else [] for one in zip(scenes, places, strict=True)]
     for rule in kit.ops:
@@ -167,16 +166,21 @@ def phrase_edits(block: Block, kit: Kit, seed: int) -> list[Edit]:
 
 
 def _phrase_edits(scene: Scene, places: list[Place], kit: Kit, seed: int) -> list[Edit]:
-    """Leftmost longest first; a contraction gives way to what overlaps it: "it is in need of" needs, not "it's in"."""
+    """Leftmost longest first; a contraction gives way to what overlaps it: "it is in need of" needs, not "it's in".
+
+    `places` as they are in the text of all scenes together.
+    """
     starts = dict(scene.spans)
+    base = scene.at
     seen: dict[str, int] = {}
     edits: list[Edit] = []
     at = 0
-    for start, minus_end, n in places:
+    for place, minus_end, n in places:
+        start = place - base
         if start < at:
             continue
         for rule, new in kit.entries[n]:
-            edit = _try(scene, rule, new, start, -minus_end, starts, seen, seed)
+            edit = _try(scene, rule, new, start, -minus_end - base, starts, seen, seed)
             if edit:
                 if edits and edits[-1].end > edit.start:
                     edits.pop()
@@ -304,7 +308,11 @@ def _context(rule: Rule, low: str, start: int, end: int, opens: bool) -> bool:
 
 def _words_before(low: str, start: int) -> list[str]:
     """The four words before `start` that no mark parts from it."""
-    return _PARTED.split(low[max(0, start - 48) : start])[-1].split()[-4:]
+    near = low[max(0, start - 48) : start]
+    words = near.rsplit(None, 4)[-4:]
+    if near.isascii() and near.isprintable() and "".join(words).isalpha():
+        return words
+    return _PARTED.split(near)[-1].split()[-4:]
 
 
 def _word_before(low: str, start: int) -> str:
@@ -312,7 +320,8 @@ def _word_before(low: str, start: int) -> str:
     if low[start - 1 : start] != " ":
         return ""
     first = start - 20 if start > 20 else 0
-    word = low[first : start - 1].rpartition(" ")[2]
+    space = low.rfind(" ", first, start - 1)
+    word = low[space + 1 if space >= 0 else first : start - 1]
     if word.isascii() and word.isalpha():
         return word
     before = _LAST_WORD.search(low, first, start) if word[-1:].isalpha() else None

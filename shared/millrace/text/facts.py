@@ -137,11 +137,9 @@ def read(text: str) -> Facts:
     places: list[Mark] = []
     beyond = beyond_ascii(text)
     rest = _unfenced(text, exact.setdefault("code", [])) if holds(text, "```") or holds(text, "~~~") else text
-    for kind, needles, pattern in _TAKEN:
-        for needle in needles:
-            if holds(rest, needle):
-                rest = _take(kind, pattern, rest, exact.setdefault(kind, []), places)
-                break
+    for kind, rare, needles, pattern in _TAKEN:
+        if any(map(rest.__contains__, rare)) and any(map(rest.__contains__, needles)):
+            rest = _take(kind, pattern, rest, exact.setdefault(kind, []), places)
     structure = _structure(rest)
     quotes = [_canonical("quote", quoted) for quoted in QUOTE.findall(rest)] if _may_quote(rest, beyond) else []
     if structure[5][1] == "yes":
@@ -169,12 +167,13 @@ def read(text: str) -> Facts:
 
 EXACT = ("code", "marker", "url", "citation", "quote")
 _TAKEN = (
-    ("marker", ("{{RED:",), MARKER),
-    ("code", ("`",), INLINE_CODE),
-    ("url", ("://", "www.", "WWW.", "]("), URL),
-    ("url", ("@",), EMAIL),
-    ("citation", ("[", "\\cite", "("), CITATION),
+    ("marker", "{", ("{{RED:",), MARKER),
+    ("code", "`", ("`",), INLINE_CODE),
+    ("url", "/]wW", ("://", "www.", "WWW.", "]("), URL),
+    ("url", "@", ("@",), EMAIL),
+    ("citation", "[\\(", ("[", "\\cite", "("), CITATION),
 )
+"""Of each kind: characters of which a match holds one, which are looked for fast; signs of which it holds one."""
 
 
 def _may_quote(text: str, beyond: str) -> bool:
@@ -228,7 +227,7 @@ def _take(kind: str, pattern: re.Pattern[str], text: str, bag: list[str], places
     def note(match: re.Match[str]) -> str:
         key = _canonical(kind, match.group())
         bag.append(key)
-        places.append(Mark(base + match.start(), base + match.end(), kind, key))
+        places.append((base + match.start(), base + match.end(), kind, key))
         return "`" + " " * (len(match.group()) - 2) + "`" if len(match.group()) > 1 else "`"
 
     if pattern is CITATION:

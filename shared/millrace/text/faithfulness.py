@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -256,7 +256,7 @@ def _names(before: Facts, after: Facts) -> Iterator[Violation]:
 
 def _roles(source: str, rewrite: str, before: Facts, after: Facts) -> Iterator[Violation]:
     names = before.names.keys() | after.names.keys()
-    old, new = ([x for x in side.places if x.kind != "name" or x.key in names] for side in (before, after))
+    old, new = ([x for x in side.places if x[2] != "name" or x[3] in names] for side in (before, after))
     yield from (Violation(*found) for found in places.swapped(before.rest, old, after.rest, new))
     yield from (Violation("modal", *sides) for sides in roles.modals(source, rewrite))
 
@@ -326,11 +326,11 @@ def _bared(source: str, rewrite: str, before: Facts, after: Facts) -> Iterator[V
             yield Violation("negation", phrase, f"not {phrase}")
 
 
-def _said(text: str, phrases: Container[str]) -> Counter[str]:
+def _said(text: str, phrases: Collection[str]) -> Counter[str]:
     """How often each phrase of one word or two stands in the text."""
     words = word_list(text.lower())
-    pairs = map(" ".join, itertools.pairwise(words))
-    return Counter(phrase for phrase in itertools.chain(words, pairs) if phrase in phrases)
+    pairs = map(" ".join, itertools.pairwise(words)) if any(" " in phrase for phrase in phrases) else ()
+    return Counter(filter(phrases.__contains__, itertools.chain(words, pairs)))
 
 
 def _size(source: str, rewrite: str, before: Facts, after: Facts) -> Iterator[Violation]:
@@ -349,13 +349,8 @@ def _size(source: str, rewrite: str, before: Facts, after: Facts) -> Iterator[Vi
 def _much_in_common(before: Facts, after: Facts) -> bool:
     """Whether a part of the words that both have is enough already, as nearly always."""
     enough = SIMILARITY_FLOOR * min(len(before.words), len(after.words))
-    common = set[str]()
-    for word in before.words & after.words:
-        if len(word) > 2 and word not in STOP:
-            common.add(word[:5])
-            if len(common) >= enough:
-                return True
-    return False
+    common = {word[:5] for word in (before.words & after.words) - STOP if len(word) > 2}
+    return bool(common) and len(common) >= enough
 
 
 def _content(side: Facts) -> set[str]:

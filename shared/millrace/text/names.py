@@ -40,15 +40,17 @@ def read(text: str, beyond: str) -> tuple[dict[str, str], list[Mark]]:
     titles = iter([*_titles(text), (len(text), len(text))])
     first, last = next(titles)
     for start, word in _capitals(text, beyond):
+        if word in _FUNCTION:
+            continue
         while last <= start:
             first, last = next(titles)
         titled = first <= start
         bare, key, sure = _name(word, titled)
         if sure is False:
             continue
-        if sure or (not titled and not _opens(text, start)):
-            names.setdefault(key, bare)
-        places.append(Mark(start, start + len(word), "name", key))
+        if key not in names and (sure or (not titled and not _opens(text, start))):
+            names[key] = bare
+        places.append((start, start + len(word), "name", key))
     return names, places
 
 
@@ -141,4 +143,6 @@ def _is_name(bare: str, titled: bool) -> bool | None:
     return True if any(map(str.isdigit, bare)) or lower in GIVEN_NAMES else None
 
 
+_FUNCTION = frozenset(map(str.capitalize, STOP)) | {*"AI"}
+"""What is no name wherever it stands, as most capitals are."""
 _NO_NAMES = _TITLES | {"am", "pm"} | frozenset(MONTHS) | WEEKDAYS | {day + "s" for day in WEEKDAYS}

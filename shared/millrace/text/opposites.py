@@ -85,9 +85,11 @@ def _left_open(source: str, word: str, rewrite: str, other: str) -> bool:
     return {word, other} == {"all", "most"} and any(found)
 
 
-def _prefixed(gone: Words, come: Words) -> Iterator[tuple[str, str]]:
-    yield from ((word[2:], word) for word in come if word[:2] == "un" and word[2:] in gone and word not in _NO_PREFIX)
-    yield from ((word, word[2:]) for word in gone if word[:2] == "un" and word[2:] in come and word not in _NO_PREFIX)
+def _prefixed(gone: Words, come: Words) -> list[tuple[str, str]]:
+    left, came = ([word for word in words if word[:2] == "un" and word not in _NO_PREFIX] for words in (gone, come))
+    return [(word[2:], word) for word in came if word[2:] in gone] + [
+        (word, word[2:]) for word in left if word[2:] in come
+    ]
 
 
 def _alike(

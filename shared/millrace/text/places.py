@@ -20,16 +20,9 @@ _REACH = 12
 _MOVES = 4
 """A word that more than so many marks lost or gained says nothing of any."""
 
+Mark = tuple[int, int, str, str]
+"""Where something starts and ends, its kind, and the key that tells it from others of its kind."""
 Binding = tuple["Thing", "Thing"]
-
-
-class Mark(NamedTuple):
-    """Something that stands at one place and is told from others of its kind by `key`."""
-
-    start: int
-    end: int
-    kind: str
-    key: str
 
 
 class Thing(NamedTuple):
@@ -65,7 +58,7 @@ def _joined(text: str, marks: list[Mark]) -> list[Mark]:
     for mark in sorted(marks):
         start, end, kind, key = mark
         if start == last_end + 1 and last == kind == "name" and text[last_end] == " ":
-            found[-1] = Mark(found[-1].start, end, "name", f"{found[-1].key} {key}")
+            found[-1] = (found[-1][0], end, "name", f"{found[-1][3]} {key}")
             last_end = end
         elif start >= last_end:
             found.append(mark)
@@ -86,25 +79,25 @@ def _sentences(text: str, marks: list[Mark]) -> Iterator[list[tuple[Thing, str]]
     at = start = 0
     for end in ends:
         held = []
-        while at < len(marks) and marks[at].start < end:
+        while at < len(marks) and marks[at][0] < end:
             held.append(marks[at])
             at += 1
         if held:
-            yield list(_things(text, start, max(end, held[-1].end), held))
+            yield list(_things(text, start, max(end, held[-1][1]), held))
         start = end
 
 
 def _things(text: str, start: int, end: int, marks: list[Mark]) -> Iterator[tuple[Thing, str]]:
     last = ""
     for mark in [*marks, None]:
-        for word in WORD.finditer(text, start, mark.start if mark else end):
+        for word in WORD.finditer(text, start, mark[0] if mark else end):
             low = word.group().lower()
             if low not in STOP and low not in _TITLES:
                 yield Thing("", stem(low)), last
             last = low
         if mark:
-            yield Thing(mark.kind, mark.key), last
-            start, last = mark.end, ""
+            yield Thing(*mark[2:]), last
+            start, last = mark[1], ""
 
 
 def _places(sentences: list[list[tuple[Thing, str]]]) -> dict[Thing, Place]:

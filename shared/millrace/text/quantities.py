@@ -166,7 +166,7 @@ def read(
         date = None if named else (dates.IN_WORDS if start in of_days else dates.IN_DIGITS).match(text, start)
         if date and (key := dates.canonical(date)) is not None:
             found_dates.setdefault(key, date.group())
-            places.append(Mark(start, date.end(), "date", key))
+            places.append((start, date.end(), "date", key))
             at = date.end()
             continue
         counting = _share(text, start) if named else None
@@ -177,7 +177,7 @@ def read(
             spans.append(counting[1])
             at = counting[1][1]
     found = _spread_units(found, spans, text)
-    places += [Mark(*span, "number", f"{x.value} {x.unit}") for x, span in zip(found, spans, strict=True) if not x.soft]
+    places += [(*span, "number", f"{x.value} {x.unit}") for x, span in zip(found, spans, strict=True) if not x.soft]
     return found_dates, found, places
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from collections.abc import Iterator
 
@@ -44,8 +45,6 @@ def _classes() -> dict[str, int]:
 def synonym_list(scene: Scene, rule: Rule) -> list[Edit]:
     """Two or three words of one meaning: the list keeps what differs."""
     if " and " not in scene.masked:
-        return []
-    if not any(repeating(scene.low)):
         return []
     known = _classes()
     edits: list[Edit] = []
@@ -121,7 +120,7 @@ def doubled_sentence(scene: Scene, rule: Rule) -> list[Edit]:
     if len(scene.spans) < 2:
         return []
     edits = []
-    for (s1, e1), (s2, e2) in zip(scene.spans, scene.spans[1:], strict=False):
+    for (s1, e1), (s2, e2) in itertools.pairwise(scene.spans):
         if e1 - s1 == e2 - s2 > 24 and scene.block[e1 - 1] in ".!?" and scene.block[s1:e1] == scene.block[s2:e2]:
             edits.append(Edit(e1, e2, "", rule.id))
     return edits

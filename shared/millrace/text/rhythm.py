@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 from millrace.text.blocks import MASK
@@ -52,6 +53,9 @@ def em_dash(scene: Scene, rule: Rule) -> list[Edit]:
         return []
     edits: list[Edit] = []
     for start, end in scene.spans:
+        sentence = scene.masked[start:end]
+        if "—" not in sentence and " – " not in sentence and not holds(sentence, " -- "):
+            continue
         found = list(_DASH.finditer(scene.masked, start, end))
         if len(found) == 2:
             edits += _dash_pair(scene, rule, found[0], found[1])
@@ -98,6 +102,7 @@ def _dash_mark(left: str, right: str, words: int) -> str:
 
 
 _STARTS = frozenset({"i", "we", "you", "he", "she", "it", "they"})
+_PRONOUNS = tuple(_STARTS)
 _NO_JOIN = re.compile(
     r"[,;:()?!\"“”/]|\b(?:and|or|but|that|which|who|if|when|while|because|so|not|never|no|than|as|also|too)\b|n't",
     re.IGNORECASE,
@@ -128,8 +133,11 @@ def join_long(scene: Scene, rule: Rule) -> list[Edit]:
 def _joined(scene: Scene, rule: Rule, size: int, words: int) -> list[Edit]:
     edits: list[Edit] = []
     used = -1
-    for (s1, e1), (s2, e2) in zip(scene.spans, scene.spans[1:], strict=False):
-        if s1 <= used or e1 - s1 > size or e2 - s2 > size or scene.masked[s1] != scene.masked[s2]:
+    low = scene.low
+    for (s1, e1), (s2, e2) in itertools.pairwise(scene.spans):
+        if e1 - s1 > size or e2 - s2 > size or not low.startswith(_PRONOUNS, s1) or not low.startswith(_PRONOUNS, s2):
+            continue
+        if s1 <= used or scene.masked[s1] != scene.masked[s2]:
             continue
         two = scene.masked[s2:e2]
         rest = _predicate(scene.masked[s1:e1], two.replace(" also ", " ", 1) if words > 10 else two, words)

@@ -36,7 +36,7 @@ VERBAL_BEFORE = frozenset(
 GUARDS = ("not_before", "not_after", "before", "after", "near", "not_near", "not_behind")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Rule:
     """One rule as it stands in its file; `phrases` maps what is found to its replacements."""
 

@@ -60,8 +60,9 @@ def passive(scene: Scene, rule: Rule) -> list[Edit]:
         return []
     edits = []
     for start, end in scene.spans:
-        if end - start >= 160 or scene.low.find(" by ", start, end) < 0:
-            continue
+        by = scene.low.find(" by ", start, end) if end - start < 160 else -1
+        if by < 0 or (scene.low.find(" wa", start, end) < 0 and scene.low.find(" were ", start, end) < 0):
+            continue  # "wa": of "was" too where its last letter is an old one
         match = _PASSIVE.fullmatch(scene.masked, start, end)
         active = _active(match) if match else ""
         if active:
