@@ -43,7 +43,6 @@ IN_WORDS = re.compile(
 
 def canonical(match: re.Match[str]) -> str | None:
     """One form for every way to write a date or a time; None for what only looks like one."""
-    part = match.groupdict().get
     kind = match.lastgroup or ""
     if kind == "iso":
         return str(match[kind])
@@ -52,12 +51,14 @@ def canonical(match: re.Match[str]) -> str | None:
     if kind in ("day", "alone"):
         return str(match[kind]).lower() if match.group()[0].isupper() else None
     if kind in ("clock", "ap", "ap2"):
-        return _clock(part("clock") or part("hour", "") + ":00", part("ap") or part("ap2") or "")
-    n = kind[-1:]  # of a month, a day or a year, each of one way to write them
-    name = part("m" + n, "")
-    number = MONTHS[name.lower().rstrip(".")]
-    d, y = int(part("d" + n, "0")), part("y" + n) or ""
-    return f"{y or '----'}-{number:02}" + (f"-{d:02}" if d else "") if name[0].isupper() else None
+        return _clock(match["clock"] or match["hour"] + ":00", match["ap"] or match["ap2"] or "")
+    way = kind[-1]  # in which a month, its day and its year are written
+    name, year = str(match[f"m{way}"]), match[f"y{way}"] or "----"
+    number = MONTHS.get(name.lower().rstrip("."))
+    if number is None or not name[0].isupper():
+        return None  # "Auguſt" looks like one to a pattern that minds no case
+    day = int(match[f"d{way}"]) if way != "3" else 0
+    return f"{year}-{number:02}" + (f"-{day:02}" if day else "")
 
 
 def _clock(digits: str, half: str) -> str:

@@ -277,9 +277,10 @@ def _share(text: str, start: int) -> tuple[Quantity, tuple[int, int]] | None:
             sure = sure and bool(near) and not word.endswith("s")
     else:
         sure = bool(of) if many.lower() == "one" else word.endswith("s")
-    if not sure:
+    of_many = _PARTS.get(word.removesuffix("s"))
+    if not sure or of_many is None:  # "ſixth" is none, though it matches
         return None
-    share = Fraction(ONES[(many or "one").lower()], _PARTS[word.removesuffix("s")])
+    share = Fraction(ONES[(many or "one").lower()], of_many)
     value = str(share) if share.denominator % 3 == 0 else _plain(Decimal(share.numerator) / Decimal(share.denominator))
     return _related(value, "", match.group(), False, text, start, match.end("d")), match.span()
 

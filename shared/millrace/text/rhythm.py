@@ -255,8 +255,8 @@ def _kind(words: list[str]) -> str:
 def _spread(words: list[str]) -> list[str]:
     """Pronoun and verb apart and in lower case: "It's late" -> it, is, late."""
     short = _SPREAD.match(words[0]) if words else None
-    if short:
-        return [short.group(1).lower(), _SHORT[short.group(2).lower()], *words[1:]]
+    if short and (verb := _SHORT.get(short.group(2).lower())):
+        return [short.group(1).lower(), verb, *words[1:]]
     return [words[0].lower(), *words[1:]] if words else []
 
 
