@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from millrace.text import facts
 from millrace.text.sentences import split
-from millrace.text.words import holds, without_surrogates
+from millrace.text.words import holds, places_of, sub_at, without_surrogates
 
 MASK = "\ue000"
 _KEPT_LINE = re.compile(
@@ -148,7 +148,12 @@ def _protected(block: str) -> str:
     for needle, other, pattern in _GUARDS:
         if needle in block and (other in block if other != needle else block.count(needle) > 1) and pattern is not done:
             done = pattern
-            out = facts.sub_emails(_masked, out) if pattern is facts.EMAIL else pattern.sub(_masked, out)
+            if pattern is facts.EMAIL:
+                out = facts.sub_emails(_masked, out)
+            elif pattern is facts.QUOTE:
+                out = sub_at(places_of(facts.QUOTES, out), pattern, _masked, out)
+            else:
+                out = pattern.sub(_masked, out)
     return out
 
 

@@ -18,7 +18,18 @@ from millrace.text import bounds, names
 from millrace.text import quantities as q
 from millrace.text.dates import DAY_WORDS
 from millrace.text.places import Mark
-from millrace.text.words import STOP, WORD, beyond_ascii, holds, places_of, stem, sub_at, without_surrogates, words_of
+from millrace.text.words import (
+    STOP,
+    WORD,
+    beyond_ascii,
+    find_at,
+    holds,
+    places_of,
+    stem,
+    sub_at,
+    without_surrogates,
+    words_of,
+)
 
 MARKER = re.compile(r"\{\{RED:[^{}\n]{0,200}\}\}")
 FENCE = re.compile(r"([ \t]*(?:(?:[-*+•]|\d{1,3}[.)])[ \t]+)?)(```+|~~~+)[^`\n]*$", re.MULTILINE)
@@ -39,7 +50,7 @@ QUOTE = re.compile(
     r"|‘(?<!\w‘)[^‘’\n]{2,300}’(?!\w)"
 )
 """Every branch begins with its mark, for which `re` then looks; what stands before that is asked after it."""
-_QUOTES = "“«‘"
+QUOTES = '"“«‘'
 _HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+\S")
 NUMBERED = re.compile(r"^[ \t]*\d{1,3}[.)][ \t]+\S", re.MULTILINE)
 IMAGE = re.compile(r"!\[[^\]\n]{0,300}\]\(")
@@ -141,7 +152,7 @@ def read(text: str) -> Facts:
         if any(map(rest.__contains__, rare)) and any(map(rest.__contains__, needles)):
             rest = _take(kind, pattern, rest, exact.setdefault(kind, []), places)
     structure = _structure(rest)
-    quotes = [_canonical("quote", quoted) for quoted in QUOTE.findall(rest)] if _may_quote(rest, beyond) else []
+    quotes = [_canonical("quote", match.group()) for match in find_at(places_of(QUOTES, rest), QUOTE, rest)]
     if structure[5][1] == "yes":
         quotes += _blockquotes(rest)
     exact["quote"] = quotes
@@ -174,10 +185,6 @@ _TAKEN = (
     ("citation", "[\\(", ("[", "\\cite", "("), CITATION),
 )
 """Of each kind: characters of which a match holds one, which are looked for fast; signs of which it holds one."""
-
-
-def _may_quote(text: str, beyond: str) -> bool:
-    return '"' in text or (beyond != "" and any(map(beyond.__contains__, _QUOTES)))
 
 
 def _blockquotes(text: str) -> Iterator[str]:

@@ -43,7 +43,8 @@ class Place(NamedTuple):
 def swapped(text: str, marks: list[Mark], other: str, others: list[Mark]) -> Iterator[tuple[str, str, str]]:
     """The kind of two marks of which each stands where the other stood, and both, before and after."""
     one, two = _joined(text, marks), _joined(other, others)
-    if _order(one, two) == _order(two, one):
+    keys, keys_now = [mark[2:] for mark in one], [mark[2:] for mark in two]
+    if keys == keys_now or _order(keys, keys_now) == _order(keys_now, keys):
         return  # what changed places follows each other in another order
     old, new = list(_sentences(text, one)), list(_sentences(other, two))
     found = {*_crossed(_places(old), _places(new)), *_exchanged(_bindings(old), _bindings(new))}
@@ -66,10 +67,10 @@ def _joined(text: str, marks: list[Mark]) -> list[Mark]:
     return found
 
 
-def _order(marks: list[Mark], others: list[Mark]) -> list[tuple[str, str]]:
+def _order(keys: list[tuple[str, str]], others: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """Each that stands on both sides, where it stands first."""
-    known = {mark[2:] for mark in others}
-    return [key for key in dict.fromkeys([mark[2:] for mark in marks]) if key in known]
+    known = {*others}
+    return [key for key in dict.fromkeys(keys) if key in known]
 
 
 def _sentences(text: str, marks: list[Mark]) -> Iterator[list[tuple[Thing, str]]]:

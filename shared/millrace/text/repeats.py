@@ -61,20 +61,22 @@ def synonym_list(scene: Scene, rule: Rule) -> list[Edit]:
 def repeating(low: str, _: str = "") -> Iterator[int]:
     """Where an "and" stands between words of one class, or beside one of any where three may stand."""
     known = _classes()
-    joint = low.find(" and ")
-    while joint >= 0:
+    joint = -4
+    while (joint := low.find(" and ", joint + 4)) >= 0:
         first = low.rfind(" ", 0, joint) + 1
-        end = low.find(" ", joint + 5)
-        before, after = low[first:joint].rstrip(","), low[joint + 5 : end if end >= 0 else None]
+        before = low[first:joint].rstrip(",")
         if not before.isalpha() and (run := _RUN_LAST.search(before)):
             before = run.group()
+        one, three = known.get(before), first > 1 and low[first - 2] == ","
+        if one is None and not three:
+            continue
+        end = low.find(" ", joint + 5)
+        after = low[joint + 5 : end if end >= 0 else None]
         if not after.isalpha() and (run := _RUN_FIRST.match(after)):
             after = run.group()
-        one, other = known.get(before), known.get(after)
-        if one is not None or other is not None:
-            if one == other or low[max(0, first - 2) : first] == ", ":
-                yield joint + 1
-        joint = low.find(" and ", joint + 4)
+        other = known.get(after)
+        if one == other is not None or (three and (one is not None or other is not None)):
+            yield joint + 1
 
 
 def _without_synonyms(words: list[str], known: dict[str, int]) -> list[str]:

@@ -12,7 +12,7 @@ from collections.abc import Container, Iterator, Mapping
 
 import ahocorasick_rs
 
-from millrace.text.words import without_surrogates
+from millrace.text.words import find_at, without_surrogates
 
 Bound = tuple[str, str]
 """What was there before, and after."""
@@ -25,6 +25,8 @@ WEAK = re.compile(
     r"|emphasi[sz]ed|highlighted|worth))|ought to|(?:is|are) (?:advised|encouraged|free) to|optional)\b"
 )
 """But for phrases that announce a remark and ask for nothing."""
+ADVICE = frozenset("should may might could ought advised encouraged free optional".split())
+"""Words of which every match of WEAK holds one; without any, no duty can have become advice or been it."""
 _DUTIES = (
     "must shall should may might could optional".split()
     + [f"{word} to" for word in "has have had need needs required obliged ought".split()]
@@ -56,17 +58,8 @@ def _modals(text: str) -> tuple[list[str], list[str]]:
     """What STRONG finds and what WEAK finds, tried only where one can begin."""
     searchable = without_surrogates(text, "?")
     starts = sorted({start for _, start, _ in _duties().find_matches_as_indexes(searchable, overlapping=True)})
-    return _at(STRONG, text, starts), _at(WEAK, text, starts)
-
-
-def _at(pattern: re.Pattern[str], text: str, starts: list[int]) -> list[str]:
-    found: list[str] = []
-    end = 0
-    for start in starts:
-        if start >= end and (match := pattern.match(text, start)):
-            found.append(match.group())
-            end = match.end()
-    return found
+    strong, weak = ([match.group() for match in find_at(starts, kind, text)] for kind in (STRONG, WEAK))
+    return strong, weak
 
 
 def unnumbered(old: Mapping[str, set[str]], new: Mapping[str, set[str]], words: Container[str]) -> Iterator[Bound]:

@@ -129,21 +129,15 @@ def _burstiness(lengths: list[int]) -> float:
 
 def _diversity(words: list[str]) -> float:
     """Mean type/token ratio of all windows of WINDOW words, in one pass."""
-    first = words[:WINDOW]
-    counts = dict.fromkeys(first, 0)
+    last = {word: n for n, word in enumerate(words[:WINDOW])}  # where each stood last
+    types = len(last)
     if len(words) < WINDOW:
-        return len(counts) / len(words)
-    for word in first:
-        counts[word] += 1
-    ratios = len(counts) / WINDOW
-    for gone, come in zip(words, words[WINDOW:], strict=False):
-        if gone != come:
-            counts[come] = counts.get(come, 0) + 1
-            if (left := counts[gone] - 1) > 0:
-                counts[gone] = left
-            else:
-                del counts[gone]
-        ratios += len(counts) / WINDOW
+        return types / len(words)
+    ratios = types / WINDOW
+    for n, (gone, come) in enumerate(zip(words, words[WINDOW:], strict=False)):
+        types += (last.get(come, -1) <= n) - (last[gone] == n)
+        last[come] = n + WINDOW
+        ratios += types / WINDOW
     return ratios / (len(words) - WINDOW + 1)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 STOP = frozenset(
     """a about above after again against all also although always am among an and another any are as at away be because
@@ -140,14 +140,22 @@ def places_of(marks: str, text: str) -> list[int]:
     return sorted(found)
 
 
+def find_at(starts: list[int], pattern: re.Pattern[str], text: str) -> Iterator[re.Match[str]]:
+    """`pattern.finditer(text)` for what begins at one of these places, which ascend."""
+    at = 0
+    for start in starts:
+        if start >= at and (match := pattern.match(text, start)):
+            yield match
+            at = match.end()
+
+
 def sub_at(starts: list[int], pattern: re.Pattern[str], make: Callable[[re.Match[str]], str], text: str) -> str:
     """`pattern.sub(make, text)` for what begins at one of these places, which ascend."""
     out: list[str] = []
     at = 0
-    for start in starts:
-        if start >= at and (match := pattern.match(text, start)):
-            out += [text[at:start], make(match)]
-            at = match.end()
+    for match in find_at(starts, pattern, text):
+        out += [text[at : match.start()], make(match)]
+        at = match.end()
     return "".join(out) + text[at:] if out else text
 
 
