@@ -160,8 +160,8 @@ def read(
     in_words, of_days = {*numbers}, {*days}
     at = 0
     for start in sorted([*digits, *numbers, *days]):
-        if start < at:
-            continue
+        if start < at or (start and text[start].isdecimal() and ((last := text[start - 1]).isalnum() or last == "_")):
+            continue  # within what is read already, or the figure of a name: Q3
         named = start in in_words
         date = None if named else (dates.IN_WORDS if start in of_days else dates.IN_DIGITS).match(text, start)
         if date and (key := dates.canonical(date)) is not None:
