@@ -24,7 +24,8 @@ DAY_WORDS = frozenset([*MONTHS, *WEEKDAYS])
 """Words at which a date may begin; none of them is a number."""
 
 IN_DIGITS = re.compile(
-    r"(?=\d{1,4}(?:[-/.:snrtap]| [ojfmasndp]))"  # what follows the first digits of any
+    r"(?=\d{1,4}(?:-\d\d-|[/.]\d{1,2}[/.]\d|:\d\d|st|nd|rd|th| ?[ap]\.?m"  # what follows the first digits of any
+    r"| (?:of|ja|fe|ma|ap|ju|au|se|oc|no|de)))"
     rf"(?:\b(?P<iso>\d{{4}}-\d\d-\d\d)\b"
     rf"|\b(?P<d1>\d{{1,2}})(?:st|nd|rd|th)?(?: of)? (?P<m1>{_MONTH})(?:,? (?P<y1>\d{{4}})\b)?"
     rf"|\b(?P<num>\d{{1,4}}[/.]\d{{1,2}}[/.]\d{{2,4}})\b"

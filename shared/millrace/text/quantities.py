@@ -75,8 +75,11 @@ _NUMBER = re.compile(
     rf"(?:(?P<suf>(?:k|mn|bn|tn|[MBK]|m(?= ))\b)|[ -](?P<scale>hundred|thousand|million|billion|trillion)s?\b)?",
     re.IGNORECASE,
 )
-_PLAIN_NUMBER = re.compile(r"(?<!\w)[0-9]{1,14}(?=[.,](?!\d)|[;:!?)\n]| (?![hmtbHMTB])|\Z)")
-"""What most numbers are: `_NUMBER` would find digits and nothing else."""
+_PLAIN_NUMBER = re.compile(
+    r"([$€£¥₹]?)(?<!\w)([0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?|[0-9]+(?:\.[0-9]+)?)"
+    r"(?=[.,](?!\d)|[;:!?)\n%]| (?![hmtbHMTB])|\Z)"
+)
+"""What most numbers are: `_NUMBER` would find a sign of money, the same digits and nothing else."""
 _UNIT = re.compile(rf"\)?[ -]?(?:or (?:more|less|fewer) )?(?P<unit>{_UNIT_ALT})(?![\w])", re.IGNORECASE)
 _UNIT_BEGINS = re.compile(r"\)?[ -]?([^\W\d_]+|\S)")
 _UNIT_BEGINNINGS = frozenset(match.group(1) for word in UNITS for match in [_UNIT_BEGINS.match(word)] if match) | {"or"}
@@ -217,8 +220,9 @@ def _number(text: str, start: int) -> tuple[Quantity, tuple[int, int]] | None:
     elif begins and (word in _UNIT_BEGINNINGS or not begins.group(1).isascii()):
         if found := _UNIT.match(text, end):
             unit, end = UNITS.get(found.group(1).lower(), ""), found.end()
-    if plain:
-        return _related(str(int(plain.group())), unit, text[start:end], False, text, start, end), (start, end)
+    if plain and (value := _digits(plain.group(2), 1)) is not None:
+        unit = UNITS.get(plain.group(1), "") or unit
+        return _related(value, unit, text[start:end], False, text, start, end), (start, end)
     quantity = _quantity(match, unit, text, end)
     return (quantity, (start, end)) if quantity else None
 
