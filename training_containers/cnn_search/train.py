@@ -180,8 +180,9 @@ class Watch:
     ) -> None:
         self.means, self.kept, self.near = means, 0, False
         self._model, self._held, self._prepare, self._device, self._target = model, held, prepare, device, target
-        self._room = min(len(held), 8 + round((max(0.0, 1 - target) + HARDEST) * len(held)))
-        """Always as many, as a processor prepares layers anew for another number."""
+        self._room = min(EVALUATE_BATCH, len(held), 8 + round((max(0.0, 1 - target) + HARDEST) * len(held)))
+        """No more than go through it at once elsewhere, and always as many: for another number a processor prepares
+        layers anew."""
         self._hardest: tuple[Tensor, Tensor] | None = None
 
     def look(self, whole: bool) -> Evaluated | None:

@@ -107,6 +107,8 @@ class Endpoints:
         self.configs = Store(twin.state / "sagemaker/endpoint-configs")
         self.store = Store(twin.state / "sagemaker/endpoints")
         self._servers: dict[str, Server] = {}
+        self._retiring: list[Server] = []
+        """Asked for nothing new any more, and not stopped yet."""
         self._lock = threading.Lock()
         self._closed = threading.Event()
 
@@ -213,13 +215,17 @@ class Endpoints:
 
     def delete(self, request: Record) -> Record:
         name = self.describe(request)["EndpointName"]
-        self.store.update(name, EndpointStatus="Deleting")
+        with self.store.lock:
+            if (self.store.get(name) or {}).get("EndpointStatus") in (None, "Deleting"):
+                return {}  # whoever came first removes the record, and never one that is made later
+            self.store.update(name, EndpointStatus="Deleting")
         with self._lock:
             server = self._servers.pop(name, None)
+            self._retiring += [server] if server else []
 
         def finish() -> None:
             if server is not None:
-                server.retire(self.twin.stop_grace_s)
+                self._retire(server)
             self.store.remove(name)
 
         threading.Thread(target=finish, daemon=True).start()
@@ -240,7 +246,7 @@ class Endpoints:
         """Stop every server; the records stay, so that the next start serves them again."""
         self._closed.set()
         with self._lock:
-            servers = list(self._servers.values())
+            servers = [*self._servers.values(), *self._retiring]
         for server in servers:
             server.container.kill()
 
@@ -263,6 +269,7 @@ class Endpoints:
             old = self._servers.get(name)
             if wanted:
                 self._servers[name] = server
+                self._retiring += [old] if old else []
         if not wanted:
             server.stop(0.0)
             return
@@ -274,7 +281,7 @@ class Endpoints:
             LastModifiedTime=time.time(),
         )
         if old is not None:
-            threading.Thread(target=old.retire, args=(self.twin.stop_grace_s,), daemon=True).start()
+            threading.Thread(target=self._retire, args=(old,), daemon=True).start()
         server.container.wait()
         with self._lock:
             mine = self._servers.get(name) is server and not self._closed.is_set()
@@ -283,6 +290,11 @@ class Endpoints:
         if mine:
             self._closed.wait(RESTART_S)
             self._launch(name, config_name)
+
+    def _retire(self, server: Server) -> None:
+        server.retire(self.twin.stop_grace_s)
+        with self._lock:
+            self._retiring.remove(server)
 
     def _refuse(self, name: str, reason: str) -> None:
         with self._lock:

@@ -80,6 +80,29 @@ def test_a_container_that_goes_first_gives_the_answers_it_was_asked_for(aws: Aws
         assert slow.result()["model"] == goes
 
 
+def test_an_endpoint_that_is_deleted_twice_is_gone_once_and_not_the_one_made_after_it(aws: Aws, bucket: str) -> None:
+    prepare(aws, bucket, "again")
+    aws.sagemaker.create_endpoint(EndpointName="again", EndpointConfigName="again")
+    settled(aws, "again")
+
+    with ThreadPoolExecutor() as pool:
+        slow = pool.submit(ask, aws, "again", b"slowly")
+        time.sleep(0.5)
+        for _ in range(2):
+            aws.sagemaker.delete_endpoint(EndpointName="again")
+        assert aws.sagemaker.describe_endpoint(EndpointName="again")["EndpointStatus"] == "Deleting"
+        assert slow.result()["model"] == "again"
+
+    def made() -> bool:
+        try:
+            return bool(aws.sagemaker.create_endpoint(EndpointName="again", EndpointConfigName="again"))
+        except ClientError:
+            return False
+
+    until(made, "the first one's end")
+    assert settled(aws, "again")["EndpointStatus"] == "InService"
+
+
 def test_an_answer_streams_as_events(aws: Aws, bucket: str) -> None:
     prepare(aws, bucket, "streamed")
     aws.sagemaker.create_endpoint(EndpointName="streamed", EndpointConfigName="streamed")
