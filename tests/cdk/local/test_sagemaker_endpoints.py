@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -40,6 +39,11 @@ def ask(aws: Aws, name: str, body: bytes = b"hello") -> dict[str, Any]:
     return found
 
 
+def asked(aws: Aws, name: str) -> bool:
+    """Whether a container of this endpoint has what it answers slowly."""
+    return any(aws.twin.state.glob(f"endpoints/{name}-*/asked"))
+
+
 @pytest.mark.parametrize("isolated", [False, True])
 def test_an_endpoint_serves_its_model_then_another_then_goes(aws: Aws, bucket: str, isolated: bool) -> None:
     name = f"served-{isolated}".lower()
@@ -71,7 +75,7 @@ def test_a_container_that_goes_first_gives_the_answers_it_was_asked_for(aws: Aws
 
     with ThreadPoolExecutor() as pool:
         slow = pool.submit(ask, aws, goes, b"slowly")
-        time.sleep(0.5)
+        until(lambda: asked(aws, goes), "the question")
         if goes == "updated":
             aws.sagemaker.update_endpoint(EndpointName=goes, EndpointConfigName=f"{goes}-next")
             until(lambda: ask(aws, goes)["model"] == f"{goes}-next", "the new model")
@@ -87,7 +91,7 @@ def test_an_endpoint_that_is_deleted_twice_is_gone_once_and_not_the_one_made_aft
 
     with ThreadPoolExecutor() as pool:
         slow = pool.submit(ask, aws, "again", b"slowly")
-        time.sleep(0.5)
+        until(lambda: asked(aws, "again"), "the question")
         for _ in range(2):
             aws.sagemaker.delete_endpoint(EndpointName="again")
         assert aws.sagemaker.describe_endpoint(EndpointName="again")["EndpointStatus"] == "Deleting"

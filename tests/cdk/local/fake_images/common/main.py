@@ -94,7 +94,9 @@ class Serving(BaseHTTPRequestHandler):
         elif body == b"die":
             os._exit(9)
         else:
-            time.sleep(1.5 if body == b"slowly" else 0)
+            if body == b"slowly":
+                (ROOT / "asked").touch()
+                time.sleep(1.5)
             model = (ROOT / "model/name.txt").read_text() if (ROOT / "model/name.txt").exists() else ""
             told = {"echo": body.decode(), "type": self.headers.get("Content-Type"), "model": model, "pid": os.getpid()}
             self._say(200, json.dumps(told).encode())
